@@ -1,0 +1,1 @@
+"""Small audio and documents to try the pages with."""

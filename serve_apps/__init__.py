@@ -1,0 +1,1 @@
+"""Ray Serve applications: the stages, the conductors and the doors of Raydio."""

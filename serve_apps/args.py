@@ -1,0 +1,133 @@
+"""Typed `args` of each application in a Serve config: what runs, and its limits.
+
+The builders (`serve_apps.llm:app`, …) take one of these; Serve validates `args:` against it, and
+unknown keys are refused. Replicas, resources and autoscaling are Serve's own settings, not ours.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+PageName = Literal["home", "chat", "voice", "stt", "tts", "embeddings"]
+PAGES: tuple[PageName, ...] = ("home", "chat", "voice", "stt", "tts", "embeddings")
+
+
+class Args(BaseModel):
+    """Strict: a misspelt key is an error, not a default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class StageArgs(Args):
+    """What every stage with an engine shares."""
+
+    engine: str
+    """A name from `serve_apps.engines.ENGINES[stage]`, or `package.module:Class`."""
+    model: str = ""
+    """A name from assets/models.toml, a local file or folder, or a hub id the engine understands."""
+    n_threads: int = Field(default=1, ge=1)
+    """Compute threads per worker. More than one can be a hundred times slower on a shared machine."""
+    engine_options: dict[str, Any] = Field(default_factory=dict)
+    """Passed to the engine's library as keyword arguments, for what has no field here."""
+
+
+class LlmArgs(StageArgs):
+    """The language model."""
+
+    engine: str = "ctranslate2"
+    model: str = "smollm2-135m-instruct"
+    precision: str = "int8"
+    """Weights' precision, in the engine's own word."""
+    n_workers: int = Field(default=4, ge=1)
+    """Requests decoded at the same time."""
+    context_tokens: int = Field(default=0, ge=0)
+    """Context to allocate; 0 for the model's own."""
+    max_tokens: int = Field(default=512, ge=1)
+    """Answer length when the caller names none."""
+    max_waiting: int = Field(default=64, ge=0)
+    """Requests that may wait for a worker; more are shed with StageBusy."""
+    max_wait_s: float = Field(default=60.0, gt=0)
+    """Longest wait for a worker before StageBusy."""
+    coalesce_ms: float = Field(default=20.0, ge=0)
+    """Tokens after the first travel together for this long; 0 sends each alone."""
+
+
+class SttArgs(StageArgs):
+    """Speech to text."""
+
+    engine: str = "moonshine"
+    model: str = "moonshine-tiny-en"
+    precision: str = "int8"
+    max_audio_s: float = Field(default=120.0, gt=0)
+    """Longest audio of one call; longer recordings come in blocks (`clients.SttClient.stream_blocks`)."""
+    max_waiting: int = Field(default=32, ge=0)
+    vad_threshold: float = Field(default=0.5, ge=0, le=1)
+    """Probability above which a 32 ms frame counts as speech."""
+    min_silence_s: float = Field(default=0.5, gt=0)
+    """A pause at least this long ends a segment."""
+    align_words: bool = True
+    """Word times by forced alignment for engines without their own."""
+
+
+class TtsArgs(StageArgs):
+    """Text to speech."""
+
+    engine: str = "espeak"
+    voice: str = ""
+    """Default voice; empty for the engine's."""
+    max_characters: int = Field(default=100_000, ge=1)
+    max_waiting: int = Field(default=32, ge=0)
+
+
+class EmbeddingsArgs(StageArgs):
+    """Text embeddings."""
+
+    engine: str = "ctranslate2"
+    model: str = "all-minilm-l6-v2"
+    precision: str = "int8"
+    max_texts: int = Field(default=20_000, ge=1)
+    """Texts in one call."""
+    batch_texts: int = Field(default=64, ge=1)
+    """Texts that go through the model together."""
+    batch_wait_ms: float = Field(default=2.0, ge=0)
+    """How long the first caller waits for others to share its batch."""
+    max_waiting: int = Field(default=256, ge=0)
+
+
+class RerankerArgs(StageArgs):
+    """Passage reranking."""
+
+    engine: str = "sentence_cosine"
+    model: str = "all-minilm-l6-v2"
+    precision: str = "int8"
+    max_passages: int = Field(default=1000, ge=1)
+    max_waiting: int = Field(default=64, ge=0)
+
+
+class ConductorArgs(Args):
+    """The chat and voice conductors."""
+
+    turn_timeout_s: float = Field(default=300.0, gt=0)
+    """A turn that takes longer fails with StageTimeout."""
+
+
+class PageArgs(Args):
+    """One page as an application of its own."""
+
+    page: PageName
+
+
+class ApiArgs(Args):
+    """The /v1 door as an application of its own."""
+
+    max_body_bytes: int = Field(default=32 * 2**20, ge=1)
+
+
+class FrontArgs(Args):
+    """Pages, API and conductors in one replica, for one machine."""
+
+    pages: tuple[PageName, ...] = PAGES
+    api: ApiArgs = ApiArgs()
+    conductor: ConductorArgs = ConductorArgs()

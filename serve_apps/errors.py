@@ -1,0 +1,234 @@
+"""Every error Raydio raises on purpose: one tree, picklable, each with what happened and what to do.
+
+RaydioError
+├── InputError                 the caller can fix it                        400
+│   ├── EmptyInput             nothing to work on
+│   ├── TextTooLong            over a stage's character or item limit       413
+│   ├── ContextOverflow        prompt and answer do not fit the model
+│   ├── AudioUnreadable        not audio, truncated, or no audio track      415
+│   ├── AudioTooLong           over the duration limit                      413
+│   ├── NoSpeech               audio without a voice in it                  422
+│   ├── UnknownName            a voice, language, model or format           404
+│   └── UnsupportedOption      the engine in use cannot do it
+├── AccessError                no or wrong credential                       401
+│   └── Forbidden              known caller, refused request                403
+├── StageError                 a stage could not answer
+│   ├── StageBusy              its queue is full: come back                 429
+│   ├── StageUnavailable       no replica: starting, restarting or absent   503
+│   ├── StageTimeout           no answer within the deadline                504
+│   └── StageFailed            the engine failed                            500
+└── SetupError                 this machine or the configuration
+    ├── ConfigError            the Serve config is wrong
+    ├── PortInUse              something else listens there
+    ├── AlreadyRunning         another Raydio owns this home
+    ├── NotRunning             nothing to talk to
+    └── WeightsError           fetching or checking model weights failed
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "AccessError",
+    "AlreadyRunning",
+    "AudioTooLong",
+    "AudioUnreadable",
+    "ConfigError",
+    "ContextOverflow",
+    "EmptyInput",
+    "Forbidden",
+    "InputError",
+    "NoSpeech",
+    "NotRunning",
+    "PortInUse",
+    "RaydioError",
+    "SetupError",
+    "StageBusy",
+    "StageError",
+    "StageFailed",
+    "StageTimeout",
+    "StageUnavailable",
+    "TextTooLong",
+    "UnknownName",
+    "UnsupportedOption",
+    "WeightsError",
+]
+
+
+class RaydioError(Exception):
+    """What happened (`message`) and what to do about it (`hint`).
+
+    Subclasses pass every constructor argument to `super().__init__` in order, so that an
+    error survives pickling between replicas.
+    """
+
+    status: ClassVar[int] = 500
+    """HTTP status at the doors."""
+    code: ClassVar[str] = "internal_error"
+    """Stable machine-readable name, the `code` of an OpenAI-style error body."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class InputError(RaydioError):
+    """The caller sent something that cannot be worked on."""
+
+    status = 400
+    code = "invalid_input"
+
+
+class EmptyInput(InputError):
+    """There is nothing to work on: no text, no samples, no messages."""
+
+    code = "empty_input"
+
+
+class TextTooLong(InputError):
+    """The text, or the number of texts, is over the stage's limit."""
+
+    status = 413
+    code = "text_too_long"
+
+
+class ContextOverflow(InputError):
+    """Prompt and answer together do not fit in the model's context."""
+
+    code = "context_length_exceeded"
+
+
+class AudioUnreadable(InputError):
+    """The bytes are not audio this machine can decode, or hold no audio track."""
+
+    status = 415
+    code = "audio_unreadable"
+
+
+class AudioTooLong(InputError):
+    """The audio is longer than the limit."""
+
+    status = 413
+    code = "audio_too_long"
+
+
+class NoSpeech(InputError):
+    """The audio is readable, but nobody speaks in it."""
+
+    status = 422
+    code = "no_speech"
+
+
+class UnknownName(InputError):
+    """A voice, language, model or format that does not exist here."""
+
+    status = 404
+    code = "unknown_name"
+
+
+class UnsupportedOption(InputError):
+    """The option exists, but not with the engine in use."""
+
+    code = "unsupported_option"
+
+
+class AccessError(RaydioError):
+    """The credential is missing or wrong."""
+
+    status = 401
+    code = "invalid_api_key"
+
+
+class Forbidden(AccessError):
+    """The caller is known, the request is refused."""
+
+    status = 403
+    code = "forbidden"
+
+
+class StageError(RaydioError):
+    """A stage (`llm`, `stt`, …) could not answer.
+
+    Args:
+        stage: the stage's one word.
+        message: what happened.
+        hint: what to do.
+        retry_after_s: when it is worth trying again, for the Retry-After header.
+    """
+
+    code = "stage_error"
+
+    def __init__(self, stage: str, message: str, hint: str = "", retry_after_s: float | None = None) -> None:
+        super().__init__(message, hint)
+        self.stage = stage
+        self.retry_after_s = retry_after_s
+        self.args = (stage, message, hint, retry_after_s)
+
+
+class StageBusy(StageError):
+    """The stage's queue is full."""
+
+    status = 429
+    code = "stage_busy"
+
+
+class StageUnavailable(StageError):
+    """The stage has no replica that can answer now."""
+
+    status = 503
+    code = "stage_unavailable"
+
+
+class StageTimeout(StageError):
+    """The stage did not answer within the deadline."""
+
+    status = 504
+    code = "stage_timeout"
+
+
+class StageFailed(StageError):
+    """The engine failed on this request."""
+
+    status = 500
+    code = "stage_failed"
+
+
+class SetupError(RaydioError):
+    """This machine or the configuration stands in the way."""
+
+    code = "setup_error"
+
+
+class ConfigError(SetupError):
+    """The Serve config is wrong."""
+
+    code = "config_error"
+
+
+class PortInUse(SetupError):
+    """Something else listens on a port that Raydio needs."""
+
+    code = "port_in_use"
+
+
+class AlreadyRunning(SetupError):
+    """Another Raydio owns this home folder."""
+
+    code = "already_running"
+
+
+class NotRunning(SetupError):
+    """There is no running Raydio to talk to."""
+
+    code = "not_running"
+
+
+class WeightsError(SetupError):
+    """Fetching or checking model weights failed; nothing half-written is left."""
+
+    code = "weights_error"
