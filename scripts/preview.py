@@ -1,0 +1,87 @@
+"""Look at the pages without models: every page that imports, mounted with fake clients.
+
+    .venv/bin/python scripts/preview.py --port 8123
+
+Developers' tool. `--starting` shows applications that are still coming up, `--pause-s` slows answers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import gradio as gr
+import uvicorn
+from fastapi import FastAPI
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from fake_clients import FakeChat, FakeCluster, fake_clients  # noqa: E402 - the path comes first
+
+from serve_apps.contracts import Clients  # noqa: E402
+from ui import shell, theme  # noqa: E402
+
+ANSWER = """Here is **Markdown** with `code`, a list and a formula.
+
+- one
+- two
+
+```python
+def greet(name: str) -> str:
+    return f"Hello, {name}"
+```
+
+Inline \\(a^2 + b^2 = c^2\\) and displayed: $$\\int_0^1 x^2\\,dx = \\tfrac{1}{3}$$"""
+
+
+def mount(app: FastAPI, clients: Clients) -> list[str]:
+    """Mount the pages, home last because its path is a prefix of the others; return what is there."""
+    found = []
+    for name in [*(page for page in shell.PAGES if page != "home"), "home"]:
+        try:
+            blocks = import_module(f"ui.{name}").build(clients)
+        except (ImportError, AttributeError) as error:
+            print(f"{name}: skipped ({error})")
+            continue
+        blocks.queue(default_concurrency_limit=64, max_size=256)
+        gr.mount_gradio_app(
+            app,
+            blocks,
+            path="/ui" if name == "home" else f"/ui/{name}",
+            theme=theme.theme(),
+            css=theme.css(),
+            head=theme.head(),
+            footer_links=[],
+            run_history=False,
+            show_error=False,
+        )
+        found.append(name)
+    return found
+
+
+def main() -> None:
+    """Serve the pages until interrupted."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--port", type=int, default=8123)
+    parser.add_argument("--pause-s", type=float, default=0.03, help="time between the words of an answer")
+    parser.add_argument("--starting", action="store_true", help="show applications that are not up yet")
+    parser.add_argument("--endless", action="store_true", help="never end an answer")
+    arguments = parser.parse_args()
+    statuses = {"llm": ("fetching", "42 of 89 MiB"), "stt": ("starting", "loading the weights")}
+    statuses |= {"tts": ("failed", "espeak-ng was not found: reinstall espeakng-loader")}
+    clients = fake_clients(
+        chat=FakeChat(ANSWER, pause_s=arguments.pause_s, endless=arguments.endless),
+        cluster=FakeCluster(**(statuses if arguments.starting else {})),
+    )
+    app = FastAPI()
+    print(", ".join(mount(app, clients)), f"at http://127.0.0.1:{arguments.port}/ui/")
+    uvicorn.run(app, host="127.0.0.1", port=arguments.port, log_level="warning")
+
+
+if __name__ == "__main__":
+    main()
