@@ -122,12 +122,9 @@ class PageArgs(Args):
 class ApiArgs(Args):
     """The /v1 door as an application of its own."""
 
-    max_body_bytes: int = Field(default=32 * 2**20, ge=1)
-
 
 class FrontArgs(Args):
     """Pages, API and conductors in one replica, for one machine."""
 
     pages: tuple[PageName, ...] = PAGES
-    api: ApiArgs = ApiArgs()
     conductor: ConductorArgs = ConductorArgs()

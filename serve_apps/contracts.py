@@ -2,12 +2,12 @@
 
 No library but typing, so that pages and engines can be checked against them without Ray.
 A stage's Protocol has two implementations: the client over a Serve handle (`clients.py`), and the
-stage object itself.
+stage object itself. Streams are generators, because closing them is part of the contract: it stops the work.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -44,7 +44,7 @@ class LlmEngine(Protocol):
     n_workers: int
     """Requests it works on at once; the stage queues the others fairly."""
 
-    def stream_chat(self, request: ChatRequest) -> AsyncIterator[LlmEvent]:
+    def stream_chat(self, request: ChatRequest) -> AsyncGenerator[LlmEvent, None]:
         """Yield deltas, one a token, then one LlmDone. Never blocks the event loop.
 
         Closing the iterator, or cancelling its consumer, stops the model within one token.
@@ -93,7 +93,7 @@ class TtsEngine(Protocol):
         """Every voice, the default first."""
         ...
 
-    def speak(self, request: SpeakRequest) -> Iterator[Samples]:
+    def speak(self, request: SpeakRequest) -> Generator[Samples, None, None]:
         """Yield samples at `rate_hz`, the first as early as possible. Closing it stops the engine.
 
         Raises:
@@ -155,7 +155,7 @@ class Described(Protocol):
 class Llm(Described, Protocol):
     """The language model stage."""
 
-    def stream_chat(self, request: ChatRequest) -> AsyncIterator[LlmEvent]:
+    def stream_chat(self, request: ChatRequest) -> AsyncGenerator[LlmEvent, None]:
         """Yield deltas (the first at once, later ones coalesced), then one LlmDone."""
         ...
 
@@ -167,7 +167,7 @@ class Stt(Described, Protocol):
         """Transcribe up to the stage's `max_audio_s`, at any rate; empty when nobody speaks."""
         ...
 
-    def stream_transcribe(self, audio: Audio, options: SttOptions) -> AsyncIterator[TranscriptUpdate]:
+    def stream_transcribe(self, audio: Audio, options: SttOptions) -> AsyncGenerator[TranscriptUpdate, None]:
         """The same, yielding everything heard so far after each stretch of speech."""
         ...
 
@@ -179,7 +179,7 @@ class Tts(Described, Protocol):
         """Every voice, the default first."""
         ...
 
-    def stream_speak(self, request: SpeakRequest) -> AsyncIterator[Audio]:
+    def stream_speak(self, request: SpeakRequest) -> AsyncGenerator[Audio, None]:
         """Yield chunks in playing order: a short one at once, then longer ones."""
         ...
 
@@ -206,7 +206,7 @@ class Reranker(Described, Protocol):
 class Chat(Protocol):
     """A written turn: one call, one stream of events, ending in TurnDone or TurnFailed."""
 
-    def stream_turn(self, request: TurnRequest) -> AsyncIterator[TurnEvent]:
+    def stream_turn(self, request: TurnRequest) -> AsyncGenerator[TurnEvent, None]:
         """Yield the turn's events. Closing the iterator stops the models."""
         ...
 
@@ -214,7 +214,7 @@ class Chat(Protocol):
 class VoiceChat(Protocol):
     """A spoken turn: one call, one stream of events, ending in TurnDone or TurnFailed."""
 
-    def stream_turn(self, request: VoiceTurnRequest) -> AsyncIterator[TurnEvent]:
+    def stream_turn(self, request: VoiceTurnRequest) -> AsyncGenerator[TurnEvent, None]:
         """Yield the turn's events. Closing the iterator stops the models."""
         ...
 

@@ -34,6 +34,7 @@ __all__ = [
     "AlreadyRunning",
     "AudioTooLong",
     "AudioUnreadable",
+    "BodyTooLarge",
     "ConfigError",
     "ContextOverflow",
     "EmptyInput",
@@ -50,6 +51,7 @@ __all__ = [
     "StageTimeout",
     "StageUnavailable",
     "TextTooLong",
+    "TooManyAttempts",
     "UnknownName",
     "UnsupportedOption",
     "WeightsError",
@@ -103,6 +105,13 @@ class ContextOverflow(InputError):
     code = "context_length_exceeded"
 
 
+class BodyTooLarge(InputError):
+    """The request's body is over the door's limit."""
+
+    status = 413
+    code = "request_too_large"
+
+
 class AudioUnreadable(InputError):
     """The bytes are not audio this machine can decode, or hold no audio track."""
 
@@ -149,6 +158,13 @@ class Forbidden(AccessError):
 
     status = 403
     code = "forbidden"
+
+
+class TooManyAttempts(AccessError):
+    """Wrong credentials came too fast."""
+
+    status = 429
+    code = "too_many_attempts"
 
 
 class StageError(RaydioError):

@@ -1,0 +1,41 @@
+"""Pages, API and conductors in one replica: the whole front of a Raydio on one machine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fastapi import FastAPI
+from ray.serve import Application
+from starlette.responses import RedirectResponse
+
+from serve_apps.api import Api
+from serve_apps.args import FrontArgs
+from serve_apps.chat import ChatConductor
+from serve_apps.clients import over_handles
+from serve_apps.contracts import Clients
+from serve_apps.gradio_ingress import mount, page_path
+from serve_apps.ingress import application
+from serve_apps.voice import VoiceConductor
+
+
+def app(args: FrontArgs) -> Application:
+    """The `front` application, mounted at `/`."""
+    return application("front", lambda: build(args, with_conductors(args, over_handles())))
+
+
+def with_conductors(args: FrontArgs, clients: Clients) -> Clients:
+    """`clients` with the conductors in this process instead of behind handles."""
+    chat = ChatConductor(clients.llm, args.conductor)
+    voice = VoiceConductor(clients.stt, chat, clients.tts, args.conductor)
+    return replace(clients, chat=chat, voice=voice)
+
+
+def build(args: FrontArgs, clients: Clients) -> FastAPI:
+    """Every page and the API in one ASGI app; `/` leads to the home page."""
+    front = FastAPI(openapi_url=None)
+    front.router.routes.extend(Api(clients).routes("/v1"))
+    # Longer paths first: the home page's mount at /ui would swallow the others.
+    for page in sorted(args.pages, key=lambda page: page == "home"):
+        mount(front, page, clients, page_path(page))
+    front.add_route("/", lambda _: RedirectResponse("/ui/"))
+    return front
