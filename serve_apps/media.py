@@ -7,7 +7,7 @@ encoding is libsndfile's; the rate is changed in one place, by soxr.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,7 +132,7 @@ def probe(source: Source) -> MediaFacts:
         )
 
 
-def read_blocks(source: Source, block_s: float = 30.0, rate_hz: int = STT_RATE_HZ) -> Iterator[Audio]:
+def read_blocks(source: Source, block_s: float = 30.0, rate_hz: int = STT_RATE_HZ) -> Generator[Audio]:
     """Decode a file of any length, one block in memory at a time.
 
     Every block but the last is cut at the quietest point of its last seconds, so that no word is

@@ -130,6 +130,8 @@ class Segment:
     start_s: float
     end_s: float
     words: tuple[Word, ...] = ()
+    language: str = ""
+    """ISO 639-1 code, where the engine detected it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -108,7 +108,7 @@ def _card(args: SttArgs, folder: Path, *, aligned: bool) -> ModelCard:
         licence=entry.licence if entry else "",
         source=entry.source if entry else str(folder),
         details={
-            "languages": "English",
+            "languages": ", ".join(MoonshineStt.languages),
             "word times": "forced alignment (PocketSphinx)" if aligned else "no",
         },
     )

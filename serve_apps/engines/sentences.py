@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,10 @@ _END = re.compile(
 )
 """White space after a sentence's end: a mark, or a mark and a closing quote."""
 _FRAME_S = 0.02
+_PAUSE_FRAMES = 10
+"""A fifth of a second: shorter gaps are inside words."""
+_REACH_FRAMES = 60
+"""How far a sentence's end may be from its estimate: a bit over a second."""
 _LOUD = 0.1
 """A frame counts as voiced above this part of the loudest frames' level."""
 
@@ -25,7 +30,7 @@ def segments(text: str, samples: Samples, words: tuple[Word, ...] = ()) -> list[
         text: what was said in `samples`.
         samples: 16 kHz, shape (n_samples,).
         words: times of every word of `text`, if known. Without them, sentences share the voiced
-            time in proportion to their letters: right to about half a second.
+            time in proportion to their letters, and end at the nearest pause.
     """
     parts = [part for part in _END.split(text.strip()) if part]
     if not parts:
@@ -43,22 +48,39 @@ def _timed_by_words(parts: list[str], words: tuple[Word, ...]) -> list[Segment]:
 
 
 def _timed_by_voice(parts: list[str], samples: Samples) -> list[Segment]:
-    lengths = np.cumsum([0, *(len(part) for part in parts)])
-    starts_s, ends_s = _voiced_times_s(samples, lengths / lengths[-1])
+    lengths = np.cumsum([len(part) for part in parts])
+    voiced = _voiced(samples)
+    passed = voiced.cumsum()
+    inner = np.searchsorted(passed, lengths[:-1] / lengths[-1] * passed[-1]).tolist()
+    gaps = [(0, int(voiced.argmax())), *_nearest_pauses(inner, voiced)]
+    gaps.append((len(voiced) - int(voiced[::-1].argmax()), len(voiced)))
     return [
-        Segment(text=part, start_s=start, end_s=end)
-        for part, start, end in zip(parts, starts_s, ends_s, strict=True)
+        Segment(text=part, start_s=round(before[1] * _FRAME_S, 2), end_s=round(after[0] * _FRAME_S, 2))
+        for part, (before, after) in zip(parts, pairwise(gaps), strict=True)
     ]
 
 
-def _voiced_times_s(samples: Samples, fractions: NDArray[np.float64]) -> tuple[list[float], list[float]]:
-    """When the voice goes on after, and when it reaches, each fraction of the voiced time."""
+def _voiced(samples: Samples) -> NDArray[np.bool_]:
+    """Which frames are loud enough to be voice; all of them if nothing stands out."""
     frame = int(_FRAME_S * STT_RATE_HZ)
-    level = np.sqrt(np.square(samples[: len(samples) // frame * frame].reshape(-1, frame)).mean(axis=1))
-    if not level.any():
-        even = (fractions * (len(samples) / STT_RATE_HZ)).tolist()
-        return even[:-1], even[1:]
-    voiced = (level >= _LOUD * np.quantile(level, 0.95)).cumsum()
-    starts = np.searchsorted(voiced, fractions[:-1] * voiced[-1], side="right")
-    ends = np.searchsorted(voiced, fractions[1:] * voiced[-1], side="left") + 1
-    return (starts * _FRAME_S).round(2).tolist(), (ends * _FRAME_S).round(2).tolist()
+    padded = np.pad(samples, (0, -len(samples) % frame))
+    level = np.sqrt(np.square(padded.reshape(-1, frame)).mean(axis=1))
+    voiced: NDArray[np.bool_] = level >= _LOUD * np.quantile(level, 0.95)
+    return voiced
+
+
+def _nearest_pauses(frames: list[int], voiced: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """The pause (start, end) near each of `frames`, in order; the frame itself where there is none."""
+    changes = np.flatnonzero(np.diff(voiced.astype(np.int8), prepend=1, append=1))
+    pauses = [(a, b) for a, b in changes.reshape(-1, 2).tolist() if b - a >= _PAUSE_FRAMES]
+    found = [(0, 0)]
+    for frame in frames:
+        at = max(frame, found[-1][1])
+        near = [p for p in pauses if p[0] > found[-1][1] and _distance(p, at) <= _REACH_FRAMES]
+        # A longer pause is more likely a sentence's end than a nearer comma.
+        found.append(min(near, key=lambda p: _distance(p, at) - (p[1] - p[0]), default=(at, at)))
+    return found[1:]
+
+
+def _distance(pause: tuple[int, int], frame: int) -> int:
+    return max(pause[0] - frame, frame - pause[1], 0)
