@@ -1,0 +1,63 @@
+"""Streams at the pace of a screen: the first item at once, later ones in batches, a pulse in silence."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TypeVar
+
+Item = TypeVar("Item")
+FRAME_S = 1 / 30
+"""Between batches: shorter costs a redraw nobody sees, longer looks like stutter."""
+ACKNOWLEDGE_S = 0.02
+"""The first pulse, unless the first item is quicker."""
+PULSE_S = 1.0
+"""Gradio notices a closed tab only when a handler yields, so a handler must not be silent for longer."""
+
+
+async def batches(items: AsyncIterator[Item]) -> AsyncIterator[list[Item]]:
+    """Yield what came since the last yield; an empty list when nothing did for a while.
+
+    Closing it, or cancelling its consumer, cancels `items` and waits until that has ended.
+
+    Raises:
+        Whatever `items` raises, after everything that came before it was yielded.
+    """
+    arrived: list[Item] = []
+    news = asyncio.Event()
+    pump = asyncio.create_task(_pump(items, arrived, news))
+    pump.add_done_callback(lambda _: news.set())
+    patience_s = ACKNOWLEDGE_S
+    try:
+        while arrived or not pump.done():
+            await _wait(news, patience_s)
+            batch, arrived[:] = arrived[:], []
+            yield batch
+            patience_s = PULSE_S
+            if not pump.done():
+                await asyncio.sleep(FRAME_S)
+        await pump
+    finally:
+        await _end(pump)
+
+
+async def _pump(items: AsyncIterator[Item], arrived: list[Item], news: asyncio.Event) -> None:
+    async for item in items:
+        arrived.append(item)
+        news.set()
+
+
+async def _wait(news: asyncio.Event, patience_s: float) -> None:
+    try:
+        async with asyncio.timeout(patience_s):
+            await news.wait()
+    except TimeoutError:
+        return
+    news.clear()
+
+
+async def _end(pump: asyncio.Task[None]) -> None:
+    pump.cancel()
+    await asyncio.wait({pump})
+    if not pump.cancelled():
+        pump.exception()  # seen here, so that asyncio does not report it as lost
