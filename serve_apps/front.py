@@ -1,6 +1,6 @@
 """Pages, API and conductors in one replica: the whole front of a Raydio on one machine."""
 
-from __future__ import annotations
+# No `from __future__ import annotations`: Serve validates `args:` only against an annotation that is the class.
 
 from dataclasses import replace
 

@@ -157,6 +157,11 @@ def _builder(schema: ServeApplicationSchema) -> Builder:
             f"The application {schema.name!r} cannot be imported from {schema.import_path!r}: {error}.",
             "import_path is package.module:builder.",
         ) from error
+    if not callable(builder):
+        raise ConfigError(
+            f"{schema.import_path!r}, of the application {schema.name!r}, is not a builder.",
+            "import_path is package.module:builder.",
+        )
     return builder
 
 

@@ -1,6 +1,6 @@
 """Speech to text as a stage: any audio in, speech found in it, recognised window by window."""
 
-from __future__ import annotations
+# No `from __future__ import annotations`: Serve validates `args:` only against an annotation that is the class.
 
 import asyncio
 import time

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import importlib
+import inspect
 import re
 import tomllib
 from collections.abc import Callable, Iterator
@@ -117,6 +119,14 @@ def test_kuberay_refuses_a_misspelt_key(
 def test_serve_config_is_valid(config: Yaml) -> None:
     """Every key is known to Serve, every import_path imports, all args fit their model."""
     assert len(validate(config).applications) == len(config["applications"])
+
+
+def test_every_builder_lets_serve_validate_its_args(config: Yaml) -> None:
+    """Serve passes plain dicts to a builder whose annotation is a string, as postponed ones are."""
+    for app in config["applications"]:
+        module, _, name = app["import_path"].partition(":")
+        (parameter,) = inspect.signature(getattr(importlib.import_module(module), name)).parameters.values()
+        assert inspect.isclass(parameter.annotation), app["import_path"]
 
 
 @pytest.mark.parametrize(
