@@ -5,13 +5,15 @@ RaydioError
 │   ├── EmptyInput             nothing to work on
 │   ├── TextTooLong            over a stage's character or item limit       413
 │   ├── ContextOverflow        prompt and answer do not fit the model
+│   ├── BodyTooLarge           a request body over the door's limit         413
 │   ├── AudioUnreadable        not audio, truncated, or no audio track      415
 │   ├── AudioTooLong           over the duration limit                      413
 │   ├── NoSpeech               audio without a voice in it                  422
 │   ├── UnknownName            a voice, language, model or format           404
 │   └── UnsupportedOption      the engine in use cannot do it
 ├── AccessError                no or wrong credential                       401
-│   └── Forbidden              known caller, refused request                403
+│   ├── Forbidden              known caller, refused request                403
+│   └── TooManyAttempts        wrong credentials came too fast              429
 ├── StageError                 a stage could not answer
 │   ├── StageBusy              its queue is full: come back                 429
 │   ├── StageUnavailable       no replica: starting, restarting or absent   503

@@ -1,0 +1,134 @@
+"""Who may import whom. Runs first: a wrong arrow makes every other result doubtful."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LEAVES = {"wire", "errors", "settings", "args", "contracts", "speech_text", "access"}
+"""Nothing of ours but each other; no ray, gradio or torch."""
+SOUND = {"media", "transcription", "subtitles"}
+"""Sound files and transcripts: leaves plus the audio libraries."""
+STAGES = {"llm", "stt", "tts", "embeddings", "reranker"}
+STAGE_PARTS = {"admission", "coalesce", "batching", "engine_thread", "speech_chunks"}
+"""Mechanisms that stages are made of."""
+CONDUCTORS = {"chat", "voice", "turns"}
+RAY_SIDE = {"serve_config", "cluster"}
+HEAVY = {
+    "TTS", "ctranslate2", "espeakng_loader", "faster_whisper", "gguf", "moonshine_voice", "onnxruntime",
+    "pocketsphinx", "sentence_transformers", "tokenizers", "torch", "transformers", "vllm", "xllamacpp",
+}  # fmt: skip
+UI_SHARED = {"theme", "shell", "audio", "player", "recorder", "waterfall", "stats"}
+PAGES = {"home", "chat", "voice", "stt", "tts", "embeddings"}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports, at whatever depth it says so."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def ours(path: Path) -> set[str]:
+    """The modules of ours that a file imports: `serve_apps.llm`, `serve_apps.engines`, `ui.theme`."""
+    known = {f"serve_apps.{p.stem}" for p in (ROOT / "serve_apps").glob("*.py")} | {"serve_apps.engines"}
+    known |= {f"serve_apps.engines.{p.stem}" for p in (ROOT / "serve_apps/engines").glob("*.py")}
+    known |= {f"ui.{p.stem}" for p in (ROOT / "ui").glob("*.py")}
+    return {name for name in imports(path) if name in known}
+
+
+def libraries(path: Path) -> set[str]:
+    """The first words of everything else that a file imports."""
+    return {name.partition(".")[0] for name in imports(path)} - {"serve_apps", "ui"}
+
+
+def serve_apps(*names: str) -> set[str]:
+    return {f"serve_apps.{name}" for name in names}
+
+
+def module(name: str) -> Path:
+    return ROOT / "serve_apps" / f"{name}.py"
+
+
+def existing(names: set[str]) -> list[str]:
+    return sorted(name for name in names if module(name).exists())
+
+
+@pytest.mark.parametrize("name", existing(LEAVES))
+def test_leaves_import_only_leaves(name: str) -> None:
+    assert ours(module(name)) <= serve_apps(*LEAVES)
+    assert not libraries(module(name)) & (HEAVY | {"ray", "gradio"})
+
+
+@pytest.mark.parametrize("name", existing(SOUND))
+def test_sound_files_import_only_leaves(name: str) -> None:
+    assert ours(module(name)) <= serve_apps(*LEAVES, *SOUND)
+    assert not libraries(module(name)) & (HEAVY | {"ray", "gradio"})
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "serve_apps/engines").glob("*.py")), ids=lambda p: p.stem)
+def test_engines_import_leaves_and_engines(path: Path) -> None:
+    engines = {name for name in ours(path) if name.startswith("serve_apps.engines")}
+    assert ours(path) - engines <= serve_apps(*LEAVES, *SOUND, "weights")
+    assert not libraries(path) & {"ray", "gradio"}
+
+
+@pytest.mark.parametrize("name", existing(STAGES | STAGE_PARTS))
+def test_stages_do_not_know_each_other(name: str) -> None:
+    allowed = serve_apps(*LEAVES, *SOUND, *STAGE_PARTS, "metrics", "engines", "engines.silero", "weights")
+    assert ours(module(name)) <= allowed
+    assert not libraries(module(name)) & (HEAVY | {"gradio"})
+
+
+@pytest.mark.parametrize("name", existing(CONDUCTORS))
+def test_conductors_hold_clients(name: str) -> None:
+    assert ours(module(name)) <= serve_apps(*LEAVES, *SOUND, *CONDUCTORS, "clients")
+    assert not libraries(module(name)) & (HEAVY | {"gradio"})
+
+
+def test_clients_never_import_a_stage() -> None:
+    assert ours(module("clients")) <= serve_apps(*LEAVES, "metrics", "cluster")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "ui").glob("*.py")), ids=lambda p: p.stem)
+def test_ui_knows_contracts_and_shared_parts(path: Path) -> None:
+    pages = {f"ui.{page}" for page in PAGES - {path.stem}}
+    assert not ours(path) & pages, "a page imports another page"
+    assert {name for name in ours(path) if name.startswith("serve_apps")} <= serve_apps(*LEAVES, *SOUND)
+    assert not libraries(path) & (HEAVY | {"ray"})
+
+
+def test_only_the_ingress_imports_ui() -> None:
+    for path in (ROOT / "serve_apps").rglob("*.py"):
+        if path.stem != "gradio_ingress":
+            assert not {name for name in ours(path) if name.startswith("ui")}, path
+            assert "gradio" not in libraries(path), path
+
+
+def test_deploying_imports_no_engine_library_and_no_gradio() -> None:
+    """The driver builds every application: what it imports is start-up time of the whole product."""
+    modules = "front", "api", "llm", "stt", "tts", "embeddings", "reranker", "chat", "voice"
+    code = f"import sys, {', '.join(f'serve_apps.{m}' for m in modules)}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert not (HEAVY | {"gradio"}) & set(done.stdout.split())
+
+
+def test_nothing_mentions_what_lies_outside_the_repository() -> None:
+    words = ["../" + "shared", "/work/" + "shared"]
+    for path in [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob("serve_apps/**/*.py"),
+        *ROOT.glob("ui/*.py"),
+    ]:
+        assert not any(word in path.read_text() for word in words), path
