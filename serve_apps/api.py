@@ -3,7 +3,7 @@
 Plain Starlette endpoints: on this path every millisecond is the user's time to first token.
 """
 
-# No `from __future__ import annotations`: Serve validates `args:` only against an annotation that is the class.
+# No `from __future__ import annotations`: Serve checks `args:` only against an annotation that is a class.
 
 import time
 import uuid

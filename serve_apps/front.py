@@ -1,6 +1,6 @@
 """Pages, API and conductors in one replica: the whole front of a Raydio on one machine."""
 
-# No `from __future__ import annotations`: Serve validates `args:` only against an annotation that is the class.
+# No `from __future__ import annotations`: Serve checks `args:` only against an annotation that is a class.
 
 from dataclasses import replace
 

@@ -4,7 +4,7 @@ Ray's own GradioIngress does not work with Gradio 6: it never starts the queue. 
 builder does, with theme and limits given to the mount.
 """
 
-# No `from __future__ import annotations`: Serve validates `args:` only against an annotation that is the class.
+# No `from __future__ import annotations`: Serve checks `args:` only against an annotation that is a class.
 
 import importlib
 from fastapi import FastAPI

@@ -1,6 +1,6 @@
 """Speech to text as a stage: any audio in, speech found in it, recognised window by window."""
 
-# No `from __future__ import annotations`: Serve validates `args:` only against an annotation that is the class.
+# No `from __future__ import annotations`: Serve checks `args:` only against an annotation that is a class.
 
 import asyncio
 import time
@@ -165,7 +165,7 @@ class SttStage:
         finally:
             self._call_started = None
 
-    def _windows(self, samples: Samples) -> list[Region]:
+    def _windows(self, samples: Samples) -> list["Region"]:
         found: list[Region] = self._find_speech(
             samples,
             threshold=self._args.vad_threshold,
@@ -174,7 +174,7 @@ class SttStage:
         )
         return found
 
-    def _recognise(self, samples: Samples, window: Region, options: SttOptions) -> list[Segment]:
+    def _recognise(self, samples: Samples, window: "Region", options: SttOptions) -> list[Segment]:
         heard = self._engine.transcribe(samples[window.start : window.end], options)
         return [shifted(segment, window.start / STT_RATE_HZ) for segment in heard]
 
