@@ -11,8 +11,9 @@ from serve_apps.settings import ASSETS
 from serve_apps.wire import STT_RATE_HZ, Audio, SpeakRequest
 
 TEXT = (
-    "Good morning. This is a short recording for you to try. The meeting is on Tuesday at ten, in the large room "
-    "on the second floor. Please bring the report, and your questions. Lunch will be served afterwards. Thank you."
+    "Good morning. This is a short recording for you to try. The meeting is on Tuesday at ten, in the large "
+    "room on the second floor. Please bring the report, and your questions. Lunch will be served afterwards. "
+    "Thank you."
 )
 
 if __name__ == "__main__":
