@@ -22,8 +22,8 @@ __all__ = ["BertConfig", "convert", "converted", "read_config"]
 RECIPE = "v1"
 """Change it when `convert` writes something else: cached conversions are keyed by it."""
 
-PRECISIONS = ("int8", "int16", "float32")
-"""What CTranslate2 computes with on any processor."""
+PRECISIONS = ("int8", "float32")
+"""What CTranslate2 computes with on every processor."""
 
 _ACTIVATIONS = {
     "gelu": common_spec.Activation.GELU,

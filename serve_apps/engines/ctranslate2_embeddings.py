@@ -115,8 +115,8 @@ def _means(hidden: Vectors, lengths: list[int]) -> Vectors:
 
 
 def _normalised(vectors: Vectors) -> Vectors:
-    norms: Vectors = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.maximum(norms, np.finfo(np.float32).tiny)
+    norms = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))[:, np.newaxis]
+    return np.asarray(vectors / np.maximum(norms, np.finfo(np.float32).tiny), np.float32)
 
 
 def _max_tokens(source: Path) -> int:
