@@ -1,0 +1,266 @@
+"""Language models through CTranslate2: the fastest engine found for small models without a GPU.
+
+Every worker decodes one request; workers share the weights. There is no continuous batching, no
+prompt cache between turns and no grammar: the llama_cpp and vllm engines have those.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import ctranslate2
+from ctranslate2 import GenerationStepResult
+from tokenizers import Tokenizer
+
+from serve_apps import weights
+from serve_apps.args import LlmArgs
+from serve_apps.engines.chat_template import ChatTemplate
+from serve_apps.engines.context import answer_limit
+from serve_apps.engines.llama_source import ctranslate2_folder
+from serve_apps.engines.text_stream import TextStream
+from serve_apps.errors import ConfigError, StageFailed, UnsupportedOption
+from serve_apps.wire import ChatRequest, LlmDelta, LlmDone, LlmEvent, LlmTimings, LlmUsage, Message, ModelCard
+
+WARM_UP_TIMEOUT_S = 60.0
+UNSEEDED = 2**32 - 1
+"""CTranslate2's value for "seed from the system"."""
+LONGEST_SANE_CONTEXT = 10_000_000
+"""Hugging Face writes 1e30 where a tokenizer does not know its model's context."""
+
+
+class CTranslate2Llm:
+    """A Llama-family model, quantised, on `n_workers` threads that share its weights.
+
+    A request with a seed and a temperature is exact: same request, same text, whatever runs beside
+    it. CTranslate2 seeds a worker's random numbers once, at its first draw, so such a request gets a
+    generator of its own: about 50 ms more to the first token, and the weights once more in memory
+    while it runs. Greedy requests need no seed.
+    """
+
+    def __init__(self, args: LlmArgs) -> None:
+        folder = ctranslate2_folder(args.model, args.precision)
+        self._folder, self._args = folder, args
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._template = ChatTemplate.of_folder(folder)
+        self._facts = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
+        self._ends = _ends(folder, self._tokenizer, self._facts)
+        self.n_workers = args.n_workers
+        self.context_tokens = _context_tokens(args, self._facts)
+        self.card = _card(args, folder, self._facts, self.context_tokens)
+        self._seeding = threading.Lock()
+        self._generator = self._load(args.n_workers)
+        self._threads = ThreadPoolExecutor(args.n_workers, "llm")
+
+    async def stream_chat(self, request: ChatRequest) -> AsyncIterator[LlmEvent]:
+        """Yield deltas as the model makes them, then one LlmDone.
+
+        Closing the iterator, or cancelling its consumer, stops the model at its next token and waits
+        for that: one token (about 12 ms), or the rest of reading the prompt (about 1 ms a token).
+
+        Raises:
+            ContextOverflow, UnsupportedOption, StageFailed.
+        """
+        if request.json_schema is not None:
+            raise UnsupportedOption(
+                "The ctranslate2 engine cannot follow a JSON schema.",
+                "Configure engine llama_cpp or vllm for the llm stage.",
+            )
+        answer = _Answer(asyncio.get_running_loop(), TextStream(self._tokenizer, request.stop), self._ends)
+        work = self._threads.submit(self._work, request, answer)
+        done = asyncio.wrap_future(work)
+        done.add_done_callback(answer.end)
+        try:
+            while (delta := await answer.deltas.get()) is not None:
+                yield delta
+            yield await done
+        finally:
+            answer.cancelled = True
+            await _settled(work, done)
+
+    def count_tokens(self, messages: Sequence[Message]) -> int:
+        """Tokens of the templated prompt."""
+        return len(self._prompt(messages))
+
+    def close(self) -> None:
+        """Wait for the requests under way, then free the model."""
+        self._threads.shutdown()
+        self._generator.unload_model()
+
+    def _prompt(self, messages: Sequence[Message]) -> list[str]:
+        text = self._template.render(messages)
+        return self._tokenizer.encode(text, add_special_tokens=False).tokens
+
+    def _work(self, request: ChatRequest, answer: _Answer) -> LlmDone:
+        """One request from messages to its last token, on a thread of its own."""
+        prompt = self._prompt(request.messages)
+        limit = answer_limit(
+            prompt_tokens=len(prompt),
+            max_tokens=request.max_tokens,
+            default=self._args.max_tokens,
+            context_tokens=self.context_tokens,
+        )
+        greedy = request.temperature == 0
+        seeded = request.seed is not None and not greedy
+        try:
+            generator = self._load(1, seed=request.seed) if seeded else self._generator
+            generator.generate_batch(
+                [prompt],
+                max_length=limit,
+                include_prompt_in_result=False,
+                end_token=self._ends,
+                sampling_topk=1 if greedy else 0,
+                sampling_topp=request.top_p,
+                sampling_temperature=1.0 if greedy else request.temperature,
+                callback=answer.step,
+            )
+        except (RuntimeError, ValueError) as error:
+            raise StageFailed("llm", f"CTranslate2 failed: {error}.", "Try again.") from error
+        return answer.done(len(prompt))
+
+    def _load(self, n_workers: int, seed: int | None = None) -> ctranslate2.Generator:
+        """A generator whose every worker has drawn its first random number, and its memory."""
+        options: dict[str, Any] = {
+            "device": "cpu",
+            "compute_type": self._args.precision,
+            "intra_threads": self._args.n_threads,
+            **self._args.engine_options,
+        }
+        generator = ctranslate2.Generator(
+            str(self._folder), inter_threads=n_workers, max_queued_batches=-1, **options
+        )
+        with self._seeding:
+            ctranslate2.set_random_seed(UNSEEDED if seed is None else seed % UNSEEDED)
+            _warm_up(generator, n_workers, self._tokenizer.id_to_token(self._ends[0]))
+        return generator
+
+
+class _Answer:
+    """One answer on its way from a worker's thread to the event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, text: TextStream, ends: Sequence[int]) -> None:
+        self._loop, self._text, self._ends = loop, text, frozenset(ends)
+        self.deltas: asyncio.Queue[LlmDelta | None] = asyncio.Queue()
+        self.cancelled = False
+        self._started = time.perf_counter()
+        self._first = self._last = self._started
+        self._n_tokens = self._n_unsent = 0
+        self._finished = False
+
+    def step(self, result: GenerationStepResult) -> bool:
+        """Take one token, on the worker's thread; return True to stop the model."""
+        self._last = time.perf_counter()
+        if self._n_tokens == 0:
+            self._first = self._last
+        self._n_tokens += 1
+        self._n_unsent += 1
+        self._finished = result.token_id in self._ends
+        if not self._finished:
+            self._send(self._text.push(result.token_id))
+        return self.cancelled or self._text.stopped
+
+    def done(self, n_prompt_tokens: int) -> LlmDone:
+        """Send what was held back, and sum up; on the request's thread, after the last token."""
+        self._send(self._text.flush())
+        first_s, decoding_s = self._first - self._started, self._last - self._first
+        return LlmDone(
+            finish_reason="stop" if self._finished or self._text.stopped else "length",
+            usage=LlmUsage(prompt_tokens=n_prompt_tokens, completion_tokens=self._n_tokens),
+            timings=LlmTimings(
+                queue_ms=0.0,
+                first_token_ms=first_s * 1000,
+                total_ms=(time.perf_counter() - self._started) * 1000,
+                tokens_per_s=(self._n_tokens - 1) / decoding_s if decoding_s > 0 else 0.0,
+            ),
+        )
+
+    def end(self, _: asyncio.Future[LlmDone]) -> None:
+        """Mark the end of the deltas; on the event loop, after all of them."""
+        self.deltas.put_nowait(None)
+
+    def _send(self, text: str) -> None:
+        if text and not self.cancelled:
+            delta = LlmDelta(text=text, n_tokens=self._n_unsent)
+            self._n_unsent = 0
+            self._loop.call_soon_threadsafe(self.deltas.put_nowait, delta)
+
+
+async def _settled(work: Future[LlmDone], done: asyncio.Future[LlmDone]) -> None:
+    """Return when the worker is free; its error, if any, has gone to the caller or has no reader."""
+    work.cancel()
+    await asyncio.wait([done])
+    if not done.cancelled():
+        done.exception()
+
+
+def _warm_up(generator: ctranslate2.Generator, n_workers: int, token: str) -> None:
+    """Let every worker make one token: each waits in its callback until all have one."""
+    together = threading.Barrier(n_workers)
+
+    def meet(_: GenerationStepResult) -> bool:
+        together.wait(WARM_UP_TIMEOUT_S)
+        return True
+
+    jobs = [
+        generator.generate_batch(
+            [[token]],
+            max_length=1,
+            include_prompt_in_result=False,
+            sampling_topk=0,
+            asynchronous=True,
+            callback=meet,
+        )[0]
+        for _ in range(n_workers)
+    ]
+    for job in jobs:
+        job.result()
+
+
+def _ends(folder: Path, tokenizer: Tokenizer, facts: dict[str, Any]) -> list[int]:
+    generation = folder / "generation_config.json"
+    found = json.loads(generation.read_text("utf-8")).get("eos_token_id") if generation.is_file() else None
+    if found is None:
+        eos = facts.get("eos_token")
+        found = tokenizer.token_to_id(eos["content"] if isinstance(eos, dict) else eos)
+    return [found] if isinstance(found, int) else list(found)
+
+
+def _context_tokens(args: LlmArgs, facts: dict[str, Any]) -> int:
+    """The configured context, or the model's own.
+
+    Raises:
+        ConfigError: it is unknown, or shorter than configured.
+    """
+    own = int(min(facts.get("model_max_length", LONGEST_SANE_CONTEXT), LONGEST_SANE_CONTEXT))
+    if args.context_tokens == 0 and own == LONGEST_SANE_CONTEXT:
+        raise ConfigError(f"The context of {args.model} is unknown.", "Set context_tokens in the llm args.")
+    if args.context_tokens > own:
+        raise ConfigError(
+            f"The llm args ask for {args.context_tokens:,} tokens of context; {args.model} has {own:,}.",
+            "Lower context_tokens, or leave it out.",
+        )
+    return args.context_tokens or own
+
+
+def _card(args: LlmArgs, folder: Path, facts: dict[str, Any], context_tokens: int) -> ModelCard:
+    entry = weights.catalogue().get(args.model)
+    return ModelCard(
+        stage="llm",
+        engine="ctranslate2",
+        model=entry.title if entry else facts.get("title") or Path(args.model).stem,
+        size_bytes=(folder / "model.bin").stat().st_size,
+        licence=entry.licence if entry else facts.get("licence") or "see the model's own card",
+        source=entry.source if entry else args.model,
+        details={
+            "precision": args.precision,
+            "workers": str(args.n_workers),
+            "threads per worker": str(args.n_threads),
+            "context": f"{context_tokens:,} tokens",
+        },
+    )
