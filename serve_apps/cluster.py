@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Literal
 
 from ray import serve
@@ -37,33 +35,6 @@ ROUTE_ORDER = (
     "llm",
     "tts",
 )
-
-
-def ray_environment(home: Path) -> dict[str, str]:
-    """Variables that Ray reads at import, so they must be set before it: in every process of a cluster.
-
-    Throughput settings with the HAProxy ingress cut time to first token to a fifth of the defaults'
-    (docs/benchmarks.md). They let replicas listen beyond loopback, so token authentication stays on.
-    """
-    return {
-        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-        "RAY_SERVE_ENABLE_HA_PROXY": "1",
-        "RAY_SERVE_HAPROXY_NBTHREAD": "1",
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN_PATH": str(_private_token(home / "ray_token")),
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "GRADIO_ANALYTICS_ENABLED": "False",
-        "OMP_NUM_THREADS": "1",
-    }
-
-
-def _private_token(path: Path) -> Path:
-    """Ray writes its own token world-readable; ours is made first, for the owner alone."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_hex(32))
-    return path
 
 
 def deploy(applications: Iterable[ApplicationConfig]) -> None:

@@ -28,9 +28,8 @@ def normal(name: str) -> str:
 
 def pinned() -> dict[str, str]:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
-    return {
-        normal(line.partition("==")[0]): line.partition("==")[2] for line in lines if not line.startswith("#")
-    }
+    pins = [line.partition(";")[0].split("==") for line in lines if not line.startswith("#")]
+    return {normal(name): version.strip() for name, version in pins}
 
 
 def declared() -> list[str]:

@@ -1,0 +1,59 @@
+"""The variables of a Ray cluster of ours. Ray reads them when it is imported, so nothing here imports Ray."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from pathlib import Path
+
+from serve_apps.errors import SetupError
+from serve_apps.machine import free_port
+
+HAPROXY_METRICS_PORT, HAPROXY_STATS_PORT, FALLBACK_HTTP_PORT, FALLBACK_GRPC_PORT = 9101, 8404, 8500, 9500
+
+
+def ray_environment(home: Path) -> dict[str, str]:
+    """What every process of the cluster must have in its environment from the start.
+
+    Throughput settings with the HAProxy ingress cut time to first token to a fifth of the defaults'
+    (docs/benchmarks.md). They let replicas listen beyond loopback, so token authentication stays on.
+    Ports are chosen here because a second cluster on the same machine fails on Serve's fixed ones.
+    """
+    return {
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_HAPROXY_NBTHREAD": "1",
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port(HAPROXY_METRICS_PORT)),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port(HAPROXY_STATS_PORT)),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port(FALLBACK_HTTP_PORT)),
+        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(free_port(FALLBACK_GRPC_PORT)),
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(_private_token(home / "ray_token")),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+def ray_folder(home: Path) -> Path:
+    """A private folder for Ray's sessions, one per home, with a path short enough for Unix sockets (107 bytes).
+
+    Raises:
+        SetupError: somebody else's folder lies there.
+    """
+    digest = hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:8]
+    folder = Path("/tmp") / f"raydio-{os.getuid()}-{digest}"  # noqa: S108
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid() or folder.is_symlink():
+        raise SetupError(f"{folder} belongs to somebody else.", "Remove it, or set another RAYDIO_HOME.")
+    return folder
+
+
+def _private_token(path: Path) -> Path:
+    """Ray writes its own token world-readable; ours is made first, for the owner alone."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_hex(32))
+    return path
