@@ -206,6 +206,7 @@ def _opened(source: Source) -> Iterator[tuple[InputContainer, AudioStream]]:
         with Path(source).open("rb") as file, _opened(file) as opened:
             yield opened
         return
+    source.seek(0)
     if not source.read(1):
         raise EmptyInput("This file is empty: it has no bytes.", "Record or upload it again.")
     source.seek(0)
