@@ -4,10 +4,9 @@
 # `app`'s annotation, and silently does not when the annotation is a string.
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
-from typing import cast
 
 from ray import serve
 from ray.serve import Application
@@ -54,7 +53,7 @@ class Llm:
         self._window_s = args.coalesce_ms / 1000
         self._n_failures_in_a_row = 0
 
-    async def stream_chat(self, request: ChatRequest) -> AsyncIterator[LlmEvent]:
+    async def stream_chat(self, request: ChatRequest) -> AsyncGenerator[LlmEvent, None]:
         """Yield deltas (the first at once, later ones coalesced), then one LlmDone.
 
         Closing the iterator, or cancelling its consumer, gives up the place in the queue or stops the
@@ -70,7 +69,7 @@ class Llm:
         with self._meter.request() as running, self._watched():
             async with self._queue.slot(request.caller):
                 queue_ms = (time.perf_counter() - arrived) * 1000
-                answer = cast("AsyncGenerator[LlmEvent, None]", self._engine.stream_chat(request))
+                answer = self._engine.stream_chat(request)
                 async with aclosing(coalesce(answer, self._window_s)) as events:
                     async for event in events:
                         running.first_output()

@@ -43,7 +43,7 @@ class ChatTemplate:
         config = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
         file = folder / "chat_template.jinja"
         source = file.read_text("utf-8") if file.is_file() else _default(config.get("chat_template"))
-        return cls(source, bos=_text(config.get("bos_token")), eos=_text(config.get("eos_token")))
+        return cls(source, bos=plain(config.get("bos_token")), eos=plain(config.get("eos_token")))
 
     def render(self, messages: Sequence[Message]) -> str:
         """The prompt, ending where the assistant's answer begins.
@@ -69,8 +69,8 @@ def _to_json(value: Any, indent: int | None = None) -> str:
     return json.dumps(value, ensure_ascii=False, indent=indent)
 
 
-def _text(token: Any) -> str:
-    """A token written plainly or as an object with its `content`."""
+def plain(token: Any) -> str:
+    """A token of tokenizer_config.json, written plainly or as an object with its `content`."""
     return token.get("content", "") if isinstance(token, dict) else token or ""
 
 

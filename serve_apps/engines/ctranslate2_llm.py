@@ -10,7 +10,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,11 @@ from tokenizers import Tokenizer
 
 from serve_apps import weights
 from serve_apps.args import LlmArgs
-from serve_apps.engines.chat_template import ChatTemplate
+from serve_apps.engines.chat_template import ChatTemplate, plain
 from serve_apps.engines.context import answer_limit
 from serve_apps.engines.llama_source import ctranslate2_folder
 from serve_apps.engines.text_stream import TextStream
-from serve_apps.errors import ConfigError, StageFailed, UnsupportedOption
+from serve_apps.errors import ConfigError, StageFailed, UnsupportedOption, WeightsError
 from serve_apps.wire import ChatRequest, LlmDelta, LlmDone, LlmEvent, LlmTimings, LlmUsage, Message, ModelCard
 
 WARM_UP_TIMEOUT_S = 60.0
@@ -58,7 +58,7 @@ class CTranslate2Llm:
         self._generator = self._load(args.n_workers)
         self._threads = ThreadPoolExecutor(args.n_workers, "llm")
 
-    async def stream_chat(self, request: ChatRequest) -> AsyncIterator[LlmEvent]:
+    async def stream_chat(self, request: ChatRequest) -> AsyncGenerator[LlmEvent, None]:
         """Yield deltas as the model makes them, then one LlmDone.
 
         Closing the iterator, or cancelling its consumer, stops the model at its next token and waits
@@ -137,7 +137,7 @@ class CTranslate2Llm:
         )
         with self._seeding:
             ctranslate2.set_random_seed(UNSEEDED if seed is None else seed % UNSEEDED)
-            _warm_up(generator, n_workers, self._tokenizer.id_to_token(self._ends[0]))
+            _warm_up(generator, n_workers, plain(self._facts["eos_token"]))
         return generator
 
 
@@ -224,11 +224,15 @@ def _warm_up(generator: ctranslate2.Generator, n_workers: int, token: str) -> No
 
 def _ends(folder: Path, tokenizer: Tokenizer, facts: dict[str, Any]) -> list[int]:
     generation = folder / "generation_config.json"
-    found = json.loads(generation.read_text("utf-8")).get("eos_token_id") if generation.is_file() else None
+    chosen = json.loads(generation.read_text("utf-8")) if generation.is_file() else {}
+    found: int | list[int] | None = chosen.get("eos_token_id") or tokenizer.token_to_id(
+        plain(facts["eos_token"])
+    )
     if found is None:
-        eos = facts.get("eos_token")
-        found = tokenizer.token_to_id(eos["content"] if isinstance(eos, dict) else eos)
-    return [found] if isinstance(found, int) else list(found)
+        raise WeightsError(
+            f"{folder} does not say which token ends an answer.", "Add generation_config.json."
+        )
+    return [found] if isinstance(found, int) else found
 
 
 def _context_tokens(args: LlmArgs, facts: dict[str, Any]) -> int:

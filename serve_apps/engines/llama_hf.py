@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from serve_apps.engines.llama_weights import LlamaModel, RotaryScaling, Tensor
 from serve_apps.errors import UnsupportedOption, WeightsError
 
-DTYPES = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2")}
+DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2")}
 
 
 def read_hugging_face(folder: Path) -> LlamaModel:

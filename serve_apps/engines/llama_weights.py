@@ -132,11 +132,7 @@ def _fill(spec: transformer_spec.TransformerDecoderModelSpec, model: LlamaModel)
     for index, layer in enumerate(decoder.layer):
         name = f"model.layers.{index}"
         attention, network = layer.self_attention, layer.ffn
-        projections = [model.tensor(f"{name}.self_attn.{part}_proj") for part in "qkv"]
-        if any(part is None for part in projections):
-            raise WeightsError(
-                f"Layer {index} has no attention weights.", "The file is truncated; get it again."
-            )
+        projections = [_required(model, f"{name}.self_attn.{part}_proj") for part in "qkv"]
         attention.linear[0].weight = np.concatenate(projections)
         attention.linear[1].weight = model.tensor(f"{name}.self_attn.o_proj")
         attention.layer_norm.gamma = model.tensor(f"{name}.input_layernorm")
@@ -144,6 +140,13 @@ def _fill(spec: transformer_spec.TransformerDecoderModelSpec, model: LlamaModel)
         network.linear_0.weight = model.tensor(f"{name}.mlp.gate_proj")
         network.linear_0_noact.weight = model.tensor(f"{name}.mlp.up_proj")
         network.linear_1.weight = model.tensor(f"{name}.mlp.down_proj")
+
+
+def _required(model: LlamaModel, name: str) -> Tensor:
+    found = model.tensor(name)
+    if found is None:
+        raise WeightsError(f"The model has no {name}.", "Get the file again, or use another engine.")
+    return found
 
 
 def _save_companions(model: LlamaModel, into: Path) -> None:
