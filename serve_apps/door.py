@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import orjson
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve_apps.access import COOKIE_MAX_AGE_S, Attempts, Credential
@@ -23,6 +23,11 @@ from serve_apps.settings import ASSETS
 _FORWARDED = {b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-prefix", b"forwarded"}
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 _LOGIN_BODY_BYTES = 4096
+_OPEN: dict[str, Response] = {
+    # Browsers fetch the manifest that Gradio's pages link to without cookies.
+    "/manifest.json": JSONResponse({"name": "Raydio", "start_url": "/ui/", "display": "standalone"}),
+}
+"""Answered to everybody, like `/healthz`."""
 
 
 class Door:
@@ -65,8 +70,8 @@ class Door:
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
-        if scope["path"].endswith("/healthz"):
-            await PlainTextResponse("ok")(scope, receive, send)
+        if scope["path"] in _OPEN or scope["path"].endswith("/healthz"):
+            await _OPEN.get(scope["path"], PlainTextResponse("ok"))(scope, receive, send)
             return
         if scope["type"] == "http" and "access-control-request-method" in headers:
             await self._app(scope, receive, send)  # a CORS preflight carries no credential by design

@@ -67,6 +67,7 @@ def test_every_route_asks_for_the_credential(client: TestClient, path: str, meth
 def test_health_is_open(client: TestClient) -> None:
     assert client.get("/healthz").text == "ok"
     assert client.get("/ui/chat/healthz").text == "ok"
+    assert client.get("/manifest.json").json()["name"] == "Raydio"
 
 
 def test_a_refusal_says_what_to_do_and_leaks_nothing(client: TestClient) -> None:
