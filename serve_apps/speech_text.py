@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 __all__ = ["Clause", "ClauseSplitter", "clauses", "spoken"]
@@ -21,6 +22,7 @@ CLAUSE_WEIGHT = 60
 MAX_WEIGHT = 300
 """A clause never grows past this: about 20 s of speech."""
 
+_BLOCK_CHARACTERS = 256
 _SENTENCE = frozenset(".!?…‼⁇⁈⁉։؟۔")
 _CLAUSE = frozenset(",;:،؛፣၊") | frozenset("—–")
 _FULL_SENTENCE = frozenset("。！？．｡।॥።။។")
@@ -32,8 +34,8 @@ _ABBREVIATIONS = frozenset(
     re.findall(
         r"\S+",
         "mr mrs ms dr prof st sr jr vs etc e.g i.e cf vol fig figs eq pp p ca approx dept est inc ltd co "
-        "gen col sgt capt lt rev hon gov sen rep jan feb mar apr jun jul aug sep sept oct nov dec a.m p.m u.s u.k "
-        "z.b d.h bzw usw str nr hr fr mme mlle env ex sig sra dra av núm",
+        "gen col sgt capt lt rev hon gov sen rep jan feb mar apr jun jul aug sep sept oct nov dec a.m p.m "
+        "u.s u.k z.b d.h bzw usw str nr hr fr mme mlle env ex sig sra dra av núm",
     )
 )
 _SPACED_SCRIPTS = (("\u0e00", "\u0eff"), ("\u1000", "\u109f"), ("\u1780", "\u17ff"))
@@ -59,10 +61,12 @@ class Clause:
     """What to say; empty when there is nothing, as in a block of code."""
 
 
-def clauses(text: str) -> list[Clause]:
-    """Cut a whole text; the same as feeding it to a `ClauseSplitter` and finishing."""
+def clauses(text: str) -> Iterator[Clause]:
+    """Cut a whole text, lazily: the same clauses as a `ClauseSplitter` gives for it."""
     splitter = ClauseSplitter()
-    return splitter.feed(text) + splitter.finish()
+    for start in range(0, len(text), _BLOCK_CHARACTERS):
+        yield from splitter.feed(text[start : start + _BLOCK_CHARACTERS])
+    yield from splitter.finish()
 
 
 class ClauseSplitter:
