@@ -16,6 +16,7 @@ from serve_apps.errors import EmptyInput, NoSpeech, RaydioError, StageFailed
 from serve_apps.speech_text import Clause, ClauseSplitter
 from serve_apps.turns import TurnClock, close, failed, prompt, span
 from serve_apps.wire import (
+    Audio,
     AudioSegment,
     FinalTranscript,
     Message,
@@ -76,23 +77,29 @@ class VoiceConductor:
     async def _run(self, request: VoiceTurnRequest, outbox: "_Outbox") -> None:
         turn = _Turn(TurnClock(self._args.turn_timeout_s), outbox)
         try:
-            heard = await self._listen(turn, request)
+            messages = await self._messages(turn, request)
         except RaydioError as error:
             outbox.tell_last(failed(error, "stt"))
             return
-        outbox.tell(FinalTranscript(text=heard))
         async with asyncio.TaskGroup() as group:
             speech = group.create_task(self._speak(turn, request))
-            ending = await self._answer(turn, self._chat_turn(request, heard))
+            ending = await self._answer(turn, self._chat_turn(request, messages))
             if isinstance(ending, TurnFailed):
                 speech.cancel()
         outbox.tell_last(turn.summed_up(ending) if isinstance(ending, TurnDone) else ending)
 
-    async def _listen(self, turn: "_Turn", request: VoiceTurnRequest) -> str:
-        options = SttOptions(language=request.language or None)
+    async def _messages(self, turn: "_Turn", request: VoiceTurnRequest) -> tuple[Message, ...]:
+        """The conversation, ending with what the user said or typed."""
+        if request.audio is None:
+            return request.turn.messages
+        heard = await self._hear(turn, request.audio, request.language)
+        turn.outbox.tell(FinalTranscript(text=heard))
+        return (*request.turn.messages, Message(role="user", content=heard))
+
+    async def _hear(self, turn: "_Turn", audio: Audio, language: str) -> str:
         try:
             async with turn.clock.limit():
-                transcript = await self._stt.transcribe(request.audio, options)
+                transcript = await self._stt.transcribe(audio, SttOptions(language=language or None))
         except TimeoutError as error:
             raise turn.clock.expired("stt") from error
         turn.heard_ms = turn.clock.now_ms()
@@ -102,13 +109,12 @@ class VoiceConductor:
             )
         return transcript.text
 
-    def _chat_turn(self, request: VoiceTurnRequest, heard: str) -> TurnRequest:
-        turn = request.turn
+    def _chat_turn(self, request: VoiceTurnRequest, messages: tuple[Message, ...]) -> TurnRequest:
         return replace(
-            turn,
-            messages=(*turn.messages, Message(role="user", content=heard)),
-            system_prompt=turn.system_prompt or self._prompt,
-            max_tokens=turn.max_tokens or MAX_SPOKEN_TOKENS,
+            request.turn,
+            messages=messages,
+            system_prompt=request.turn.system_prompt or self._prompt,
+            max_tokens=request.turn.max_tokens or MAX_SPOKEN_TOKENS,
         )
 
     async def _answer(self, turn: "_Turn", request: TurnRequest) -> TurnDone | TurnFailed:
@@ -238,7 +244,7 @@ class _Turn:
                     self.first_clause_ms = self.clock.now_ms()
 
     def _waterfall(self, chat: tuple[Span, ...]) -> tuple[Span, ...]:
-        spans = [span("transcript", 0.0, self.heard_ms)]
+        spans = [span("transcript", 0.0, self.heard_ms)] if self.heard_ms else []
         spans += [replace(s, start_ms=s.start_ms + self.heard_ms) for s in chat]
         if self.first_text_ms is not None and self.first_clause_ms is not None:
             spans.append(span("first clause", self.first_text_ms, self.first_clause_ms))

@@ -283,7 +283,8 @@ class TurnRequest:
 class VoiceTurnRequest:
     """One spoken turn: what was recorded, and the conversation before it (`turn.messages`)."""
 
-    audio: Audio
+    audio: Audio | None
+    """None when the user typed: the last of `turn.messages` is what they said."""
     turn: TurnRequest
     voice: str = ""
     language: str = ""

@@ -193,6 +193,18 @@ async def test_the_stages_get_what_the_caller_asked_for() -> None:
     assert tts.requests[0] == SpeakRequest(text=TWO_CLAUSES[0].strip(), voice="de", language="de", speed=1.5)
 
 
+async def test_a_typed_turn_is_answered_in_speech_without_listening() -> None:
+    stt, chat = GatedStt(), GatedChat()
+    typed = (Message(role="user", content="How is the day?"),)
+    events = await turn(conductor(stt, chat), audio=None, turn=TurnRequest(messages=typed))
+    assert not stt.options
+    assert chat.requests[0].messages == typed
+    assert not any(isinstance(e, FinalTranscript) for e in events)
+    assert [index for index, _ in spoken(events)] == [0, 0, 1, 1]
+    assert isinstance(events[-1], TurnDone)
+    assert "transcript" not in [s.name for s in events[-1].waterfall]
+
+
 async def test_the_waterfall_names_every_part_and_counts_from_the_start_of_the_turn() -> None:
     *_, done = await turn(conductor())
     assert isinstance(done, TurnDone)
