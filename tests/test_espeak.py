@@ -116,13 +116,13 @@ VOICES = ("en-us", "en-gb", "de", "fr+f2", "en-us+m3", "es")
 def test_voices_of_every_language_the_default_first(engine: EspeakTts) -> None:
     voices = engine.voices()
     assert voices[0].id == "en-us"
-    assert len({voice.language for voice in voices}) == 141
+    assert len({voice.language for voice in voices}) == 138
     assert len({voice.id for voice in voices}) == len(voices)
     assert {voice.gender for voice in voices} == {"female", "male", "unknown"}
 
 
 def test_every_language_can_speak(engine: EspeakTts) -> None:
-    silent = [v.id for v in engine.voices() if "+" not in v.id and not said(engine, "12", voice=v.id).any()]
+    silent = [v.id for v in engine.voices() if "+" not in v.id and not said(engine, "abc", voice=v.id).any()]
     assert silent == []
 
 

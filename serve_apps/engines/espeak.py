@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event
@@ -37,6 +38,9 @@ LISTED_VARIANTS = {
 """Variants listed beside every language; the others on disk can be named too."""
 GENDERS: dict[str, Literal["female", "male"]] = {"f": "female", "m": "male"}
 """By a variant's first letter."""
+
+_MUTE = frozenset({"fo", "kaa", "xex"})
+"""Voice files whose dictionaries espeakng-loader 0.2.4 leaves out: they say nothing."""
 
 # Names and numbers from espeak-ng 1.52's speak_lib.h.
 _AUDIO_SYNCHRONOUS = 2
@@ -96,8 +100,8 @@ class _Library:
         self._c.espeak_ListVoices.restype = ctypes.POINTER(ctypes.POINTER(_VoiceRecord))
         numbers, pointers = [ctypes.c_uint] * 4, [ctypes.c_void_p] * 2
         self._c.espeak_Synth.argtypes = [ctypes.c_char_p, ctypes.c_size_t, *numbers, *pointers]
-        data = espeakng_loader.get_data_path().encode()
-        rate_hz = self._c.espeak_Initialize(_AUDIO_SYNCHRONOUS, _CHUNK_MS, data, _DONT_EXIT)
+        data = Path(espeakng_loader.get_data_path())
+        rate_hz = self._c.espeak_Initialize(_AUDIO_SYNCHRONOUS, _CHUNK_MS, bytes(data), _DONT_EXIT)
         if rate_hz <= 0:
             raise ConfigError("espeak-ng could not read its data.", "Reinstall the package espeakng-loader.")
         self._callback = _CALLBACK(self._on_samples)  # kept: the library holds only its address
@@ -253,13 +257,8 @@ def _unknown(kind: str, name: str, languages: dict[str, _Language]) -> UnknownNa
 def _voices(language: _Language) -> Iterator[Voice]:
     yield Voice(id=language.id, name=language.name, language=language.id, gender="male")
     for variant, words in LISTED_VARIANTS.items():
-        name = f"{language.name}, {words}"
-        yield Voice(
-            id=f"{language.id}+{variant}",
-            name=name,
-            language=language.id,
-            gender=GENDERS.get(variant[0], "unknown"),
-        )
+        id_, name = f"{language.id}+{variant}", f"{language.name}, {words}"
+        yield Voice(id=id_, name=name, language=language.id, gender=GENDERS.get(variant[0], "unknown"))
 
 
 def _option(name: str, value: Any) -> tuple[int, int]:
@@ -281,16 +280,14 @@ def _without_controls(text: str) -> str:
 
 def _languages(records: Any) -> dict[str, _Language]:
     found: dict[str, _Language] = {}
-    i = 0
-    while records[i]:
-        record = records[i].contents
+    for record in (pointer.contents for pointer in takewhile(bool, records)):
         path = record.identifier.decode()
         also = _priorities(record.languages)
         first = next(iter(also))
         # Two files call themselves yue: the second goes by its file's name.
         id_ = first if first not in found else Path(path).name.lower()
-        found[id_] = _Language(id_, record.name.decode(), path, also)
-        i += 1
+        if id_ not in _MUTE:
+            found[id_] = _Language(id_, record.name.decode(), path, also)
     return found
 
 
