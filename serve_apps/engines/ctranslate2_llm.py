@@ -6,12 +6,12 @@ prompt cache between turns and no grammar: the llama_cpp and vllm engines have t
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
-import time
 from collections.abc import AsyncGenerator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,13 @@ from tokenizers import Tokenizer
 
 from serve_apps import weights
 from serve_apps.args import LlmArgs
+from serve_apps.engines.answer import Answer, stream_from_thread
 from serve_apps.engines.chat_template import ChatTemplate, plain
 from serve_apps.engines.context import answer_limit
 from serve_apps.engines.llama_source import ctranslate2_folder
 from serve_apps.engines.text_stream import TextStream
 from serve_apps.errors import ConfigError, StageFailed, UnsupportedOption, WeightsError
-from serve_apps.wire import ChatRequest, LlmDelta, LlmDone, LlmEvent, LlmTimings, LlmUsage, Message, ModelCard
+from serve_apps.wire import ChatRequest, LlmDone, LlmEvent, LlmUsage, Message, ModelCard
 
 WARM_UP_TIMEOUT_S = 60.0
 UNSEEDED = 2**32 - 1
@@ -72,17 +73,9 @@ class CTranslate2Llm:
                 "The ctranslate2 engine cannot follow a JSON schema.",
                 "Configure engine llama_cpp or vllm for the llm stage.",
             )
-        answer = _Answer(asyncio.get_running_loop(), TextStream(self._tokenizer, request.stop), self._ends)
-        work = self._threads.submit(self._work, request, answer)
-        done = asyncio.wrap_future(work)
-        done.add_done_callback(answer.end)
-        try:
-            while (delta := await answer.deltas.get()) is not None:
-                yield delta
-            yield await done
-        finally:
-            answer.cancelled = True
-            await _settled(work, done)
+        async with aclosing(stream_from_thread(self._threads, partial(self._work, request))) as events:
+            async for event in events:
+                yield event
 
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """Tokens of the templated prompt."""
@@ -97,7 +90,7 @@ class CTranslate2Llm:
         text = self._template.render(messages)
         return self._tokenizer.encode(text, add_special_tokens=False).tokens
 
-    def _work(self, request: ChatRequest, answer: _Answer) -> LlmDone:
+    def _work(self, request: ChatRequest, answer: Answer) -> LlmDone:
         """One request from messages to its last token, on a thread of its own."""
         prompt = self._prompt(request.messages)
         limit = answer_limit(
@@ -106,23 +99,23 @@ class CTranslate2Llm:
             default=self._args.max_tokens,
             context_tokens=self.context_tokens,
         )
-        greedy = request.temperature == 0
-        seeded = request.seed is not None and not greedy
+        speaker = _Speaker(answer, TextStream(self._tokenizer, request.stop), self._ends)
         try:
-            generator = self._load(1, seed=request.seed) if seeded else self._generator
-            generator.generate_batch(
+            self._generator_for(request).generate_batch(
                 [prompt],
                 max_length=limit,
                 include_prompt_in_result=False,
                 end_token=self._ends,
-                sampling_topk=1 if greedy else 0,
-                sampling_topp=request.top_p,
-                sampling_temperature=1.0 if greedy else request.temperature,
-                callback=answer.step,
+                callback=speaker.step,
+                **_sampling(request),
             )
         except (RuntimeError, ValueError) as error:
             raise StageFailed("llm", f"CTranslate2 failed: {error}.", "Try again.") from error
-        return answer.done(len(prompt))
+        return speaker.done(len(prompt))
+
+    def _generator_for(self, request: ChatRequest) -> ctranslate2.Generator:
+        seeded = request.seed is not None and request.temperature > 0
+        return self._load(1, seed=request.seed) if seeded else self._generator
 
     def _load(self, n_workers: int, seed: int | None = None) -> ctranslate2.Generator:
         """A generator whose every worker has drawn its first random number, and its memory."""
@@ -141,62 +134,40 @@ class CTranslate2Llm:
         return generator
 
 
-class _Answer:
-    """One answer on its way from a worker's thread to the event loop."""
+class _Speaker:
+    """Turns the tokens of one generation into text, on the worker's thread."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, text: TextStream, ends: Sequence[int]) -> None:
-        self._loop, self._text, self._ends = loop, text, frozenset(ends)
-        self.deltas: asyncio.Queue[LlmDelta | None] = asyncio.Queue()
-        self.cancelled = False
-        self._started = time.perf_counter()
-        self._first = self._last = self._started
-        self._n_tokens = self._n_unsent = 0
-        self._finished = False
+    def __init__(self, answer: Answer, text: TextStream, ends: Sequence[int]) -> None:
+        self._answer, self._text, self._ends = answer, text, frozenset(ends)
+        self._ended = False
 
     def step(self, result: GenerationStepResult) -> bool:
-        """Take one token, on the worker's thread; return True to stop the model."""
-        self._last = time.perf_counter()
-        if self._n_tokens == 0:
-            self._first = self._last
-        self._n_tokens += 1
-        self._n_unsent += 1
-        self._finished = result.token_id in self._ends
-        if not self._finished:
-            self._send(self._text.push(result.token_id))
-        return self.cancelled or self._text.stopped
+        """Take one token; return True to stop the model."""
+        self._answer.token()
+        self._ended = result.token_id in self._ends
+        if not self._ended:
+            self._answer.send(self._text.push(result.token_id))
+        return self._answer.cancelled or self._text.stopped
 
     def done(self, n_prompt_tokens: int) -> LlmDone:
-        """Send what was held back, and sum up; on the request's thread, after the last token."""
-        self._send(self._text.flush())
-        first_s, decoding_s = self._first - self._started, self._last - self._first
+        """Send what was held back, and sum up."""
+        self._answer.send(self._text.flush())
         return LlmDone(
-            finish_reason="stop" if self._finished or self._text.stopped else "length",
-            usage=LlmUsage(prompt_tokens=n_prompt_tokens, completion_tokens=self._n_tokens),
-            timings=LlmTimings(
-                queue_ms=0.0,
-                first_token_ms=first_s * 1000,
-                total_ms=(time.perf_counter() - self._started) * 1000,
-                tokens_per_s=(self._n_tokens - 1) / decoding_s if decoding_s > 0 else 0.0,
-            ),
+            finish_reason="stop" if self._ended or self._text.stopped else "length",
+            usage=LlmUsage(prompt_tokens=n_prompt_tokens, completion_tokens=self._answer.n_tokens),
+            timings=self._answer.timings(),
         )
 
-    def end(self, _: asyncio.Future[LlmDone]) -> None:
-        """Mark the end of the deltas; on the event loop, after all of them."""
-        self.deltas.put_nowait(None)
 
-    def _send(self, text: str) -> None:
-        if text and not self.cancelled:
-            delta = LlmDelta(text=text, n_tokens=self._n_unsent)
-            self._n_unsent = 0
-            self._loop.call_soon_threadsafe(self.deltas.put_nowait, delta)
-
-
-async def _settled(work: Future[LlmDone], done: asyncio.Future[LlmDone]) -> None:
-    """Return when the worker is free; its error, if any, has gone to the caller or has no reader."""
-    work.cancel()
-    await asyncio.wait([done])
-    if not done.cancelled():
-        done.exception()
+def _sampling(request: ChatRequest) -> dict[str, float]:
+    """CTranslate2 samples from the `sampling_topk` best tokens: 1 is greedy, 0 is all of them."""
+    if request.temperature == 0:
+        return {"sampling_topk": 1}
+    return {
+        "sampling_topk": 0,
+        "sampling_topp": request.top_p,
+        "sampling_temperature": request.temperature,
+    }
 
 
 def _warm_up(generator: ctranslate2.Generator, n_workers: int, token: str) -> None:
