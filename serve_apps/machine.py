@@ -47,7 +47,7 @@ def check_memory(needed_bytes: int = MIN_MEMORY_BYTES) -> None:
     free_bytes = available_memory_bytes()
     if free_bytes < needed_bytes:
         raise SetupError(
-            f"Only {free_bytes >> 20} MiB of memory are free; Raydio needs {needed_bytes >> 20} MiB to start.",
+            f"{free_bytes >> 20} MiB of memory are free; Raydio needs {needed_bytes >> 20} MiB to start.",
             "Close something, or give the container more memory.",
         )
 
@@ -93,7 +93,8 @@ def _named(port: int) -> str:
     """The process that listens, where this user may know: " (nginx, pid 12)"."""
     with contextlib.suppress(psutil.Error):
         for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+            listens = connection.status == psutil.CONN_LISTEN and connection.laddr
+            if listens and listens.port == port and connection.pid:
                 return f" ({psutil.Process(connection.pid).name()}, pid {connection.pid})"
     return ""
 

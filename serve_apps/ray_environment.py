@@ -37,7 +37,7 @@ def ray_environment(home: Path) -> dict[str, str]:
 
 
 def ray_folder(home: Path) -> Path:
-    """A private folder for Ray's sessions, one per home, with a path short enough for Unix sockets (107 bytes).
+    """A private folder for Ray's sessions, one per home; short, as Unix sockets' paths end at 107 bytes.
 
     Raises:
         SetupError: somebody else's folder lies there.

@@ -134,5 +134,5 @@ def already_running(state: RunState | None) -> AlreadyRunning:
     where = f" at {state.url}" if state and state.url else ""
     return AlreadyRunning(
         f"Raydio runs already{where}.",
-        "`raydio status` shows it, `raydio down` stops it; RAYDIO_HOME and --port make room for a second one.",
+        "`raydio status` shows it, `raydio down` stops it; RAYDIO_HOME and --port allow a second one.",
     )
