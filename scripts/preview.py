@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 
-import gradio as gr
 import uvicorn
 from fastapi import FastAPI
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path.insert(0, str(ROOT))
 
-from fake_clients import FakeChat, FakeCluster, fake_clients  # noqa: E402 - the path comes first
-
-from serve_apps.contracts import Clients  # noqa: E402
-from ui import shell, theme  # noqa: E402
+from tests.fake_clients import FakeChat, FakeCluster, fake_clients  # noqa: E402 - the path comes first
+from tests.ui_server import mount  # noqa: E402
+from ui import shell  # noqa: E402
 
 ANSWER = """Here is **Markdown** with `code`, a list and a formula.
 
@@ -37,28 +36,16 @@ def greet(name: str) -> str:
 Inline \\(a^2 + b^2 = c^2\\) and displayed: $$\\int_0^1 x^2\\,dx = \\tfrac{1}{3}$$"""
 
 
-def mount(app: FastAPI, clients: Clients) -> list[str]:
-    """Mount the pages, home last because its path is a prefix of the others; return what is there."""
+def importable(pages: Iterable[str]) -> list[str]:
+    """The pages that can be imported; says why the others cannot."""
     found = []
-    for name in [*(page for page in shell.PAGES if page != "home"), "home"]:
+    for name in pages:
         try:
-            blocks = import_module(f"ui.{name}").build(clients)
-        except (ImportError, AttributeError) as error:
+            import_module(f"ui.{name}")
+        except ImportError as error:
             print(f"{name}: skipped ({error})")
-            continue
-        blocks.queue(default_concurrency_limit=64, max_size=256)
-        gr.mount_gradio_app(
-            app,
-            blocks,
-            path="/ui" if name == "home" else f"/ui/{name}",
-            theme=theme.theme(),
-            css=theme.css(),
-            head=theme.head(),
-            footer_links=[],
-            run_history=False,
-            show_error=False,
-        )
-        found.append(name)
+        else:
+            found.append(name)
     return found
 
 
@@ -79,7 +66,9 @@ def main() -> None:
         cluster=FakeCluster(**(statuses if arguments.starting else {})),
     )
     app = FastAPI()
-    print(", ".join(mount(app, clients)), f"at http://127.0.0.1:{arguments.port}/ui/")
+    pages = importable(shell.PAGES)
+    mount(app, clients, pages)
+    print(", ".join(pages), f"at http://127.0.0.1:{arguments.port}/ui/")
     uvicorn.run(app, host="127.0.0.1", port=arguments.port, log_level="warning")
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Page, sync_playwright
 
 from serve_apps.settings import settings
 
@@ -19,3 +21,16 @@ def raydio_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     settings.cache_clear()
     yield home
     settings.cache_clear()
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    """A fresh page in a real, headless Chromium.
+
+    One browser a test: Playwright's loop must be gone before an asynchronous test starts its own.
+    """
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser.new_context().new_page()
+        browser.close()

@@ -36,7 +36,7 @@ class Answer:
             case TextDelta(text=text):
                 self.text += text
             case TurnDone():
-                self._notes += [note(text) for text in event.notes]
+                self._notes += [note("Worth knowing", defuse(text)) for text in event.notes]
                 self._notes.append(note(_summary(event), waterfall(event.waterfall), folded=True))
             case TurnFailed():
                 self._fail(event.message, event.code, event.retry_after_s)
@@ -51,7 +51,7 @@ class Answer:
     def _fail(self, message: str, code: str, retry_after_s: float | None, hint: str = "") -> None:
         when = "" if retry_after_s is None else f" in {retry_after_s:.0f} s"
         advice = hint or ADVICE.get(code, ANY_ADVICE).format(when=when)
-        self._notes.append(note(message, advice))
+        self._notes.append(note(message, defuse(advice)))
 
     def messages(self) -> list[ChatMessage]:
         """The answer so far: its text, then what there is to say about it."""
@@ -63,12 +63,12 @@ def said(role: str, text: str) -> ChatMessage:
     return {"role": role, "content": [{"type": "text", "text": text}]}
 
 
-def note(title: str, text: str = "", *, folded: bool = False) -> ChatMessage:
+def note(title: str, text: str, *, folded: bool = False) -> ChatMessage:
     """A line under an answer that is about it and no part of the conversation.
 
     Args:
         title: always visible.
-        text: Markdown or HTML of ours; model and user text must not get here.
+        text: Markdown, or HTML of ours; not empty, because Gradio drops a message without text.
         folded: start with the text hidden.
     """
     metadata = {"title": defuse(title), **({"status": "done"} if folded else {})}

@@ -17,6 +17,7 @@ from serve_apps.settings import ASSETS
 from serve_apps.wire import TextDelta, TurnFailed, TurnRequest
 from ui import shell
 from ui.answer import Answer, ChatMessage, conversation, note, question_at, said
+from ui.markup import defuse, restore
 from ui.pacing import batches
 
 N_AT_ONCE = 64
@@ -80,7 +81,7 @@ def _log() -> gr.Chatbot:
         latex_delimiters=LATEX,
         reasoning_tags=[("<think>", "</think>")],
         allow_tags=False,
-        placeholder="## What would you like to know?\nAnswers are written by the model in the header's list.",
+        placeholder="## What would you like to know?\nPick one of these, or write your own.",
         examples=[{"text": text} for text in EXAMPLES],
         elem_classes="ray-log",
     )
@@ -91,7 +92,7 @@ def _box() -> gr.Textbox:
         label="Message",
         show_label=False,
         container=False,
-        placeholder="Ask something. Enter sends, Shift+Enter starts a new line.",
+        placeholder="Message (Shift+Enter for a new line)",
         lines=1,
         max_lines=8,
         autofocus=True,
@@ -116,10 +117,10 @@ def _settings() -> tuple[gr.Textbox, gr.Slider, gr.Slider, gr.Number, gr.Number,
             )
         with gr.Row():
             max_tokens = gr.Number(
-                None, label="Longest answer, in tokens", precision=0, minimum=1, placeholder="auto"
+                0, label="Longest answer", info="In tokens; 0: the model's own limit", minimum=0
             )
-            seed = gr.Number(None, label="Seed", precision=0, placeholder="random")
-            stop = gr.Textbox(label="Stop before", lines=1, max_lines=4, placeholder="one text a line")
+            seed = gr.Number(0, label="Seed", info="Repeats an answer; 0: a new one each time", minimum=0)
+            stop = gr.Textbox(label="Stop before", info="One text a line", lines=1, max_lines=4)
     return system_prompt, temperature, top_p, max_tokens, seed, stop
 
 
@@ -159,7 +160,7 @@ def idle(text: str | None = None) -> Any:
 
 def stopped(log: list[ChatMessage]) -> Shown:
     """After Stop: what came stays, with a line that says why there is no more."""
-    return idle(), [*log, note("Stopped")]
+    return idle(), [*log, note("Stopped", "Press Retry under the answer to have it written again.")]
 
 
 class Conversation:
@@ -197,7 +198,7 @@ class Conversation:
     def undo(self, log: list[ChatMessage], event: gr.UndoData) -> Shown:
         """Take the last question back into the box."""
         before, question = question_at(log, _index(event))
-        return idle(question), before
+        return idle(restore(question)), before
 
     async def _answer(
         self, question: str, before: list[ChatMessage], values: Values, request: gr.Request
@@ -205,7 +206,7 @@ class Conversation:
         if not question.strip():
             yield gr.skip(), gr.skip()
             return
-        log = [*before, said("user", question)]
+        log = [*before, said("user", defuse(question))]
         turn = self._request(log, values, request.session_hash or "")
         answer = Answer()
         box = gr.update(value="", submit_btn=False, stop_btn=True)
@@ -225,10 +226,10 @@ class Conversation:
         return TurnRequest(
             messages=conversation(log),
             system_prompt=values[widgets.system_prompt] or "",
-            max_tokens=values[widgets.max_tokens] or None,
+            max_tokens=int(values[widgets.max_tokens] or 0) or None,
             temperature=values[widgets.temperature],
             top_p=values[widgets.top_p],
-            seed=values[widgets.seed],
+            seed=int(values[widgets.seed] or 0) or None,
             stop=tuple(text for text in stop if text),
             caller=caller,
         )
