@@ -13,8 +13,8 @@ const RAMPS = {
   light: [[246, 248, 248], [190, 228, 222], [63, 179, 167], [13, 98, 92], [4, 39, 37]],
   dark: [[26, 33, 35], [18, 70, 67], [20, 130, 121], [95, 205, 192], [222, 250, 245]],
 };
-const NAMED = 45, NUMBERED_PX = 27, LARGEST_PX = 34;
-let data = null, order = [], side = 0, left = 0, top = 0, at = null;
+const NAMED_PX = 11, NUMBERED_PX = 27, LARGEST_PX = 34;
+let data = null, order = [], side = 0, left = 0, at = null;
 
 const isDark = () => document.body.classList.contains("dark");
 const ink = (name) => getComputedStyle(element).getPropertyValue(name).trim();
@@ -39,8 +39,8 @@ const cut = (text, wide) => {
 };
 const measure = () => {
   const [n, width] = [order.length, stage.clientWidth];
-  left = n <= NAMED ? Math.min(230, Math.round(width * (width < 420 ? 0.38 : 0.36))) : 0;
-  top = 0;
+  left = Math.min(230, Math.round(width * 0.36));
+  if ((width - left) / n < NAMED_PX) left = 0;  // names smaller than that cannot be read: more room for cells
   side = Math.max(2, Math.min(LARGEST_PX, (width - left - 1) / n));
   const ratio = window.devicePixelRatio || 1;
   const [wide, high] = [Math.ceil(left + side * n), Math.ceil(side * n)];
@@ -49,7 +49,7 @@ const measure = () => {
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
 };
 const names = () => {
-  const size = Math.max(7, Math.min(12, side * 0.85));
+  const size = Math.min(12, side * 0.85);
   context.font = `${size}px ${ink("--font") || "sans-serif"}`;
   context.textBaseline = "middle";
   context.textAlign = "right";

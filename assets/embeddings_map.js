@@ -12,7 +12,7 @@ const COLOURS = {
   light: ["#0e7a72", "#c2571a", "#4a5fc1", "#a8326f", "#5e7d12", "#8a5a00", "#1780b5", "#6c6f73"],
   dark: ["#4fc9bb", "#f2995c", "#93a6ff", "#ee85b9", "#aacd55", "#e0b94c", "#6cc4f0", "#a9b2b5"],
 };
-const LABELLED = 60, MARGIN = 34, NEAR = 14, MOST_ZOOM = 60;
+const LABELLED = 60, MARGIN = 34, NEAR = 14, MOST_ZOOM = 60, RINGED = 5;
 let data = null, view = { zoom: 1, x: 0, y: 0 }, at = -1, hits = [], places = [];
 
 const isDark = () => document.body.classList.contains("dark");
@@ -40,28 +40,38 @@ const place = (width, height) => {
     places[i + 1] = height / 2 - ((y - 0.5) * (height - 2 * MARGIN)) * scale + view.y;
   }
 };
-const write = (text, x, y, width, taken) => {
-  const wide = context.measureText(text).width;
-  const left = Math.max(4, Math.min(x - wide / 2, width - wide - 4));
-  const spot = { left, right: left + wide, top: y - 13, bottom: y + 3 };
-  if (taken.some((t) => spot.left < t.right && t.left < spot.right && spot.top < t.bottom && t.top < spot.bottom)) return;
-  taken.push(spot);
-  context.strokeText(text, left, y);
-  context.fillText(text, left, y);
+const clashes = (spot, taken) => taken.some(
+  (t) => spot.left < t.right && t.left < spot.right && spot.top < t.bottom && t.top < spot.bottom);
+// A label goes above its point, else below, right or left of it, else nowhere.
+const write = (text, x, y, radius, width, taken) => {
+  const wide = context.measureText(text).width, off = radius + 5;
+  for (const [left, base] of [[x - wide / 2, y - off], [x - wide / 2, y + off + 9], [x + off, y + 4], [x - off - wide, y + 4]]) {
+    const inside = left < 4 ? 4 : left + wide > width - 4 ? width - wide - 4 : left;
+    const spot = { left: inside, right: inside + wide, top: base - 11, bottom: base + 3 };
+    if (clashes(spot, taken) || spot.bottom > stage.clientHeight) continue;
+    taken.push(spot);
+    context.strokeText(text, inside, base);
+    context.fillText(text, inside, base);
+    return;
+  }
 };
+const dots = (radius) => data.lines.length > 2 * LABELLED ? [] : data.lines.map((_, i) => ({
+  left: places[2 * i] - radius, right: places[2 * i] + radius, top: places[2 * i + 1] - radius, bottom: places[2 * i + 1] + radius,
+}));
 const name = (width, radius) => {
   context.font = `12px ${ink("--font") || "sans-serif"}`;
   context.lineJoin = "round";
   context.lineWidth = 4;
   context.strokeStyle = ink("--background-fill-primary");
-  const taken = [];
-  const first = [at, ...hits.slice(0, 10)].filter((i) => i >= 0);
+  const taken = dots(radius - 1);
+  const most = taken.length + 80;
+  const first = [at, ...hits].filter((i) => i >= 0);
   const rest = data.lines.length <= LABELLED || view.zoom > 6 ? data.lines.keys() : data.typical;
   for (const i of new Set([...first, ...data.typical, ...rest])) {
     const [x, y] = [places[2 * i], places[2 * i + 1]];
-    if (x < 0 || x > width || y < 0 || y > stage.clientHeight || taken.length > 80) continue;
+    if (x < 0 || x > width || y < 0 || y > stage.clientHeight || taken.length > most) continue;
     context.fillStyle = i === at ? ink("--body-text-color") : colour(i);
-    write(short(data.lines[i], width < 420 ? 20 : 30), x, y - radius - 5, width, taken);
+    write(short(data.lines[i], width < 420 ? 20 : 30), x, y, radius, width, taken);
   }
 };
 const ring = (i, radius, wide) => {
@@ -93,9 +103,8 @@ let frame = 0;
 const redraw = () => { cancelAnimationFrame(frame); frame = requestAnimationFrame(draw); };
 
 // ---- pointing: hover, touch and arrow keys mean the same --------------------------------------------
-const same = (i) => data.lines.keys().filter
-  ? [...data.lines.keys()].filter((j) => places[2 * j] === places[2 * i] && places[2 * j + 1] === places[2 * i + 1])
-  : [i];
+const same = (i) => [...data.lines.keys()].filter(
+  (j) => data.xy[2 * j] === data.xy[2 * i] && data.xy[2 * j + 1] === data.xy[2 * i + 1]);
 const say = (i) => {
   const counts = new Map();
   for (const j of same(i)) counts.set(data.lines[j], (counts.get(data.lines[j]) ?? 0) + 1);
@@ -227,7 +236,7 @@ const load = (value) => {
   document.dispatchEvent(new CustomEvent("raydio:mapped", { detail: { of: data.of } }));
 };
 document.addEventListener("raydio:hits", ({ detail }) => {
-  if (data && detail.of === data.of) { hits = detail.indices.slice(0, 50); redraw(); }
+  if (data && detail.of === data.of) { hits = detail.indices.slice(0, RINGED); redraw(); }
 });
 document.addEventListener("raydio:line", ({ detail }) => {
   if (data && detail.of === data.of && detail.from !== "map") point(detail.index, { tell: false });

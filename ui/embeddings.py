@@ -35,8 +35,7 @@ class Widgets:
     progress: gr.HTML
     map: gr.HTML
     query: gr.Textbox
-    find: gr.Button
-    k: gr.Slider
+    k: gr.Dropdown
     rerank: gr.Checkbox
     hits: gr.HTML
     heat: gr.HTML
@@ -65,8 +64,7 @@ def _lay_out() -> tuple[dict[str, gr.Button], Widgets]:
             text, show, stop, examples, progress = _paste()
         with gr.Column(scale=6, min_width=300):
             flat_map = _chart("map")
-    with gr.Group(elem_classes="ray-search"):
-        query, find, k, rerank = _question()
+    query, k, rerank = _question()
     hits = gr.HTML("", js_on_load=_script("hits"), apply_default_css=False)
     heat = _chart("heat")
     choice, save, file = _download()
@@ -78,7 +76,6 @@ def _lay_out() -> tuple[dict[str, gr.Button], Widgets]:
         progress,
         flat_map,
         query,
-        find,
         k,
         rerank,
         hits,
@@ -108,23 +105,26 @@ def _paste() -> tuple[gr.Textbox, gr.Button, gr.Button, dict[str, gr.Button], gr
     return text, show, stop, examples, progress
 
 
-def _question() -> tuple[gr.Textbox, gr.Button, gr.Slider, gr.Checkbox]:
-    with gr.Row(equal_height=True):
+def _question() -> tuple[gr.Textbox, gr.Dropdown, gr.Checkbox]:
+    with gr.Row(equal_height=True, elem_classes="ray-search"):
         query = gr.Textbox(
             label="Search by meaning",
             placeholder="What are you looking for?",
             lines=1,
             max_lines=3,
+            submit_btn="Search",
             scale=6,
-            min_width=220,
+            min_width=260,
+            elem_id="ray-query",
         )
-        find = gr.Button("Search", scale=1, min_width=100)
-    with gr.Row():
-        k = gr.Slider(1, MOST_HITS, 10, step=1, label="Results", min_width=180)
+        k = gr.Dropdown([5, 10, 20, 50, MOST_HITS], value=10, label="Results", scale=1, min_width=110)
         rerank = gr.Checkbox(
-            label="Rerank", info=f"Let the reranker order the nearest {CANDIDATES}", min_width=180
+            label="Rerank",
+            info=f"Second look at the nearest {CANDIDATES}",
+            scale=2,
+            min_width=170,
         )
-    return query, find, k, rerank
+    return query, k, rerank
 
 
 def _chart(name: str) -> gr.HTML:
@@ -163,9 +163,9 @@ def _wire(examples: dict[str, gr.Button], w: Widgets, explorer: Explorer) -> Non
     }
     running: list[Any] = [
         w.show.click(explorer.show, [w.text], charted, js=CUT, api_name="show", **options),
-        w.find.click(explorer.find, asked, found, js=CUT, api_name="find", **options),
-        w.query.submit(explorer.find, asked, found, js=CUT, api_name="enter", **options),
+        w.query.submit(explorer.find, asked, found, js=CUT, api_name="find", **options),
         w.rerank.input(explorer.find_again, asked, found, js=CUT, api_name="rerank", **options),
+        w.k.input(explorer.find_again, asked, found, js=CUT, api_name="results", **options),
     ]
     for name, button in examples.items():
         filled = button.click(

@@ -15,6 +15,7 @@ MOST_GROUPS = 8
 """As many colours as people tell apart."""
 SAMPLE = 2_000
 """Vectors that the search for groups looks at; the others join the nearest group."""
+N_STARTS = 6
 N_STEPS = 25
 """k-means settles long before, on texts."""
 
@@ -38,8 +39,9 @@ def groups(vectors: Vectors) -> Labels:
     if len(vectors) < MOST_GROUPS:
         return np.zeros(len(vectors), np.int64)
     sample = vectors[np.linspace(0, len(vectors) - 1, min(len(vectors), SAMPLE)).astype(int)]
-    most = min(MOST_GROUPS, len(vectors) // 3)
-    centres = max((_centres(sample, n) for n in range(2, most + 1)), key=lambda c: _separation(sample, c))
+    most = min(MOST_GROUPS, round(np.sqrt(len(vectors)) * 0.9))
+    tried = [_centres(sample, n) for n in range(2, most + 1)]
+    centres = max(tried, key=lambda found: _separation(sample, found))
     labels = (vectors @ centres.T).argmax(axis=1)
     by_size = np.argsort(-np.bincount(labels, minlength=len(centres)), kind="stable")
     return np.asarray(np.argsort(by_size)[labels], np.int64)
@@ -65,19 +67,24 @@ def order(similarities: NDArray[np.float32]) -> list[int]:
 
 
 def _centres(vectors: Vectors, n: int) -> Vectors:
-    """Spherical k-means from starting points far from each other."""
-    chosen = [int((vectors @ vectors.mean(axis=0)).argmax())]
-    while len(chosen) < n:
-        chosen.append(int((vectors @ vectors[chosen].T).max(axis=1).argmin()))
-    centres = vectors[chosen]
+    """Spherical k-means: the tightest of a few starts, the same ones every time."""
+    random = np.random.default_rng(n)
+    starts = [vectors[random.choice(len(vectors), n, replace=False)] for _ in range(N_STARTS)]
+    return max(
+        (_settled(vectors, start) for start in starts), key=lambda c: float((vectors @ c.T).max(1).sum())
+    )
+
+
+def _settled(vectors: Vectors, centres: Vectors) -> Vectors:
     for _ in range(N_STEPS):
-        nearest = (vectors @ centres.T).argmax(axis=1)
-        sums = np.stack([vectors[nearest == label].sum(axis=0) for label in range(n)])
-        moved = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        nearest = np.eye(len(centres), dtype=np.float32)[(vectors @ centres.T).argmax(axis=1)]
+        sums = nearest.T @ vectors
+        lengths = np.linalg.norm(sums, axis=1, keepdims=True)
+        moved = np.where(lengths > 0, sums / np.maximum(lengths, np.finfo(np.float32).tiny), centres)
         if np.allclose(moved, centres, atol=1e-4):
             break
         centres = moved
-    return centres
+    return np.asarray(centres, np.float32)
 
 
 def _separation(vectors: Vectors, centres: Vectors) -> float:
