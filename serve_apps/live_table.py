@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
@@ -43,15 +43,13 @@ def table(state: RunState) -> Table:
     return grid
 
 
-def _live(state: RunState) -> Table:
-    grid = Table.grid()
-    if state.applications:
-        grid.add_row(table(state))
+def _live(state: RunState) -> Group:
+    shown: list[RenderableType] = [table(state)] if state.applications else []
     moving = any(application.status in _MOVING for application in state.applications)
     if state.phase in _PHASES:
         what = "Applications are coming up" if moving else _PHASES[state.phase]
-        grid.add_row(Spinner("dots", Text(what, "dim")))
-    return grid
+        shown.append(Spinner("dots", Text(what, "dim")))
+    return Group(*shown)
 
 
 def _show_live(states: Iterable[RunState], console: Console) -> RunState | None:

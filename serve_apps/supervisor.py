@@ -27,6 +27,7 @@ from serve_apps.fetching import Fetching
 from serve_apps.run_state import ApplicationState, Failure, Phase, RunState
 from serve_apps.serve_config import ApplicationConfig, DeployConfig
 from serve_apps.settings import settings
+from serve_apps.wire import ApplicationStatus
 
 EXIT_FAILED, EXIT_NOT_OURS = 1, 4
 STARTING_POLL_S, READY_POLL_S = 0.25, 2.0
@@ -131,9 +132,7 @@ class Run:
             if state.name in waiting:
                 state.status, state.message = self._fetching.progress_of(_model_of(waiting[state.name]))
             elif state.name in found:
-                status = found[state.name]
-                state.status, state.message, state.replicas = status.status, status.message, status.n_replicas
-                state.node = socket.gethostname() if status.n_replicas and not self._state.address else ""
+                _take_over(found[state.name], state, "" if self._state.address else socket.gethostname())
         self._publish(self._state.phase)
         if self._state.phase == "starting":
             self._refuse_failed()
@@ -196,6 +195,13 @@ def _model_of(application: ApplicationConfig) -> str:
 def _waiting(application: ApplicationConfig) -> ApplicationState:
     engine = application.args.engine if isinstance(application.args, StageArgs) else ""
     return ApplicationState(name=application.name, model=_model_of(application), engine=engine)
+
+
+def _take_over(status: ApplicationStatus, state: ApplicationState, node: str) -> None:
+    if status.status != "failed" or not state.message:  # what went wrong on the way there says more
+        state.message = status.message
+    state.status, state.replicas = status.status, status.n_replicas
+    state.node = node if status.n_replicas else ""
 
 
 def _url(host: str, port: int, address: str) -> str:
