@@ -1,7 +1,7 @@
 """The chat conductor: a written turn, from the messages so far to the answer's events."""
 
 # No `from __future__ import annotations`: Serve checks `args:` only against an annotation that is a class.
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 
 from ray import serve
@@ -41,7 +41,7 @@ class ChatConductor:
         self._args = args
         self._prompt = prompt("chat")
 
-    async def stream_turn(self, request: TurnRequest) -> AsyncIterator[TurnEvent]:
+    async def stream_turn(self, request: TurnRequest) -> AsyncGenerator[TurnEvent, None]:
         """Yield TextDelta…, then TurnDone or TurnFailed. Closing the iterator stops the model.
 
         History that does not fit the model's context is left out, oldest exchange first, and
@@ -60,7 +60,7 @@ class ChatConductor:
         finally:
             await close(events)
 
-    async def _fitting(self, turn: "_Turn", request: TurnRequest) -> AsyncIterator[LlmEvent]:
+    async def _fitting(self, turn: "_Turn", request: TurnRequest) -> AsyncGenerator[LlmEvent, None]:
         """The model's answer to as much of the conversation as fits its context."""
         if not request.messages or not request.messages[-1].content.strip():
             raise EmptyInput("There is nothing to answer.", "Write or say something first.")

@@ -48,7 +48,6 @@ RETRY_PAUSE_S = 0.2
 """Upper bound of the pause before the one retry of a call whose replica died."""
 RESTART_S = 5.0
 """What a caller is told to wait for while a replica comes back."""
-DESCRIBE_S = 2.0
 _LOST = (RayActorError, DeploymentUnavailableError)
 """The replica died or was unreachable before it answered."""
 
@@ -108,9 +107,9 @@ class StageClient:
             self._stream_handle = self._handle.options(stream=True)
         return self._handle, self._stream_handle
 
-    async def _call(self, method: str, *args: object, timeout_s: float | None = None) -> Any:
+    async def _call(self, method: str, *args: object) -> Any:
         """One idempotent call, retried once when its replica died, all within one deadline."""
-        deadline = time.monotonic() + (timeout_s or self._timeout_s)
+        deadline = time.monotonic() + self._timeout_s
         try:
             return await self._attempt(method, args, deadline)
         except StageUnavailable as error:
@@ -155,7 +154,7 @@ class StageClient:
 
     async def describe(self) -> StageReport:
         """See `contracts.Described`."""
-        return cast("StageReport", await self._call("describe", timeout_s=DESCRIBE_S))
+        return cast("StageReport", await self._call("describe"))
 
 
 class LlmClient(StageClient):

@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from ray import serve
 from ray.serve import Application
 
 from serve_apps import engines
@@ -22,6 +21,7 @@ from serve_apps.args import EmbeddingsArgs
 from serve_apps.contracts import EmbeddingsEngine
 from serve_apps.errors import EmptyInput, InputError, RaydioError, StageBusy, StageFailed, TextTooLong
 from serve_apps.metrics import StageMeter
+from serve_apps.stage_deployment import stage_deployment
 from serve_apps.wire import StageReport, Vectors
 
 __all__ = ["EmbeddingsStage", "app"]
@@ -269,7 +269,4 @@ def _engine_failed(error: Exception) -> StageFailed:
 
 def app(args: EmbeddingsArgs) -> Application:
     """The embeddings application of a Serve config."""
-    deployment = serve.deployment(name="embeddings", max_ongoing_requests=args.max_waiting + 64)(
-        EmbeddingsStage
-    )
-    return deployment.bind(args)
+    return stage_deployment("embeddings", EmbeddingsStage, n_calls=args.max_waiting).bind(args)

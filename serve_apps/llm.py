@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
 
-from ray import serve
 from ray.serve import Application
 
 from serve_apps import engines
@@ -18,6 +17,7 @@ from serve_apps.coalesce import coalesce
 from serve_apps.contracts import LlmEngine
 from serve_apps.errors import ContextOverflow, EmptyInput, InputError, RaydioError, StageFailed
 from serve_apps.metrics import StageMeter
+from serve_apps.stage_deployment import stage_deployment
 from serve_apps.wire import ChatRequest, LlmDone, LlmEvent, Message, StageReport
 
 ROLES = frozenset({"system", "user", "assistant"})
@@ -28,8 +28,6 @@ MAX_CHARACTERS_PER_TOKEN = 64
 """More than a token has on average in any text: longer conversations are refused without counting."""
 MAX_FAILURES_IN_A_ROW = 3
 """An engine that fails this often in a row is broken; Serve replaces an unhealthy replica."""
-N_CALLS_BESIDE = 64
-"""Calls that Serve may deliver beyond the queue: `describe`, and requests that we shed ourselves."""
 
 
 class Llm:
@@ -108,11 +106,7 @@ class Llm:
 
 def app(args: LlmArgs) -> Application:
     """The stage as a Serve application."""
-    deployment = serve.deployment(
-        name="llm",
-        max_ongoing_requests=args.n_workers + args.max_waiting + N_CALLS_BESIDE,
-    )
-    return deployment(Llm).bind(args)
+    return stage_deployment("llm", Llm, n_calls=args.n_workers + args.max_waiting).bind(args)
 
 
 def check(request: ChatRequest, context_tokens: int) -> None:

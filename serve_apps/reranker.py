@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ray import serve
 from ray.serve import Application
 
 from serve_apps import engines
@@ -16,6 +15,7 @@ from serve_apps.args import RerankerArgs
 from serve_apps.contracts import RerankerEngine
 from serve_apps.errors import EmptyInput, RaydioError, StageBusy, StageFailed, TextTooLong
 from serve_apps.metrics import StageMeter
+from serve_apps.stage_deployment import stage_deployment
 from serve_apps.wire import Ranked, StageReport
 
 __all__ = ["RerankerStage", "app"]
@@ -119,5 +119,4 @@ class RerankerStage:
 
 def app(args: RerankerArgs) -> Application:
     """The reranker application of a Serve config."""
-    deployment = serve.deployment(name="reranker", max_ongoing_requests=args.max_waiting + 64)(RerankerStage)
-    return deployment.bind(args)
+    return stage_deployment("reranker", RerankerStage, n_calls=args.max_waiting).bind(args)

@@ -12,7 +12,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from ray import serve
 from ray.serve import Application
 
 from serve_apps import engines, media
@@ -20,6 +19,7 @@ from serve_apps.args import SttArgs
 from serve_apps.contracts import SttEngine
 from serve_apps.errors import AudioTooLong, AudioUnreadable, EmptyInput, StageBusy, StageFailed, UnknownName
 from serve_apps.metrics import Running, StageMeter
+from serve_apps.stage_deployment import stage_deployment
 from serve_apps.transcription import shifted
 from serve_apps.wire import (
     STT_RATE_HZ,
@@ -40,9 +40,6 @@ Result = TypeVar("Result")
 _STUCK_S = 120.0
 """No window of speech takes this long, even on a crowded machine: the engine hangs."""
 _MAX_RETRY_AFTER_S = 60.0
-_EXTRA_ONGOING = 16
-"""Calls that are not transcriptions (describe), and requests to shed with StageBusy instead of
-leaving them in Serve's own queue, which has no bound."""
 
 
 class SttStage:
@@ -195,7 +192,4 @@ def _prepared(audio: Audio) -> Samples:
 
 def app(args: SttArgs) -> Application:
     """The stage as a Serve application."""
-    deployment = serve.deployment(name="stt", max_ongoing_requests=args.max_waiting + _EXTRA_ONGOING)(
-        SttStage
-    )
-    return deployment.bind(args)
+    return stage_deployment("stt", SttStage, n_calls=args.max_waiting).bind(args)

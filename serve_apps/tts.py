@@ -13,7 +13,6 @@ from threading import Lock
 from typing import TypeVar
 
 import numpy as np
-from ray import serve
 from ray.serve import Application
 
 from serve_apps import engines
@@ -22,6 +21,7 @@ from serve_apps.args import TtsArgs
 from serve_apps.contracts import TtsEngine
 from serve_apps.errors import EmptyInput, InputError, RaydioError, StageFailed, TextTooLong, UnsupportedOption
 from serve_apps.metrics import StageMeter
+from serve_apps.stage_deployment import stage_deployment
 from serve_apps.wire import Audio, Samples, SpeakRequest, StageReport, Voice
 
 Result = TypeVar("Result")
@@ -36,8 +36,6 @@ PATIENCE_S = 0.05
 N_SPEAKERS = 8
 """Requests that speak at once; the others wait. An engine's own lock decides whose clause is next."""
 MAX_WAIT_S = 60.0
-N_CALLS_BESIDE = 64
-"""Calls beside the queue's: `describe`, `voices`, and requests about to be shed with their own message."""
 
 
 class TtsStage:
@@ -195,7 +193,4 @@ def _check_range(name: str, value: float, allowed: tuple[float, float]) -> None:
 
 def app(args: TtsArgs) -> Application:
     """The stage as a Serve application."""
-    deployment = serve.deployment(
-        name="tts", max_ongoing_requests=N_SPEAKERS + args.max_waiting + N_CALLS_BESIDE
-    )
-    return deployment(TtsStage).bind(args)
+    return stage_deployment("tts", TtsStage, n_calls=N_SPEAKERS + args.max_waiting).bind(args)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TypeVar
 
 from serve_apps.errors import RaydioError, StageError, StageTimeout
@@ -42,7 +42,7 @@ class TurnClock:
             "Try again, or ask for something shorter.",
         )
 
-    async def until_deadline(self, stream: AsyncIterator[T], stage: str) -> AsyncIterator[T]:
+    async def until_deadline(self, stream: AsyncIterator[T], stage: str) -> AsyncGenerator[T, None]:
         """Pass a stage's stream on, and close it when this iterator ends, fails or is closed.
 
         Raises:

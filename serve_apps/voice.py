@@ -3,7 +3,7 @@
 # No `from __future__ import annotations`: Serve checks `args:` only against an annotation that is a class.
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
 
 from ray import serve
@@ -55,7 +55,7 @@ class VoiceConductor:
         self._args = args
         self._prompt = prompt("voice")
 
-    async def stream_turn(self, request: VoiceTurnRequest) -> AsyncIterator[TurnEvent]:
+    async def stream_turn(self, request: VoiceTurnRequest) -> AsyncGenerator[TurnEvent, None]:
         """Yield FinalTranscript, TextDelta and AudioSegment as they come, then TurnDone or TurnFailed.
 
         Text never waits for audio. The first clause is spoken as soon as it is complete; later ones are

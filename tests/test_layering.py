@@ -16,7 +16,7 @@ LEAVES = {"wire", "errors", "settings", "args", "contracts", "speech_text", "acc
 SOUND = {"media", "transcription", "subtitles"}
 """Sound files and transcripts: leaves plus the audio libraries."""
 STAGES = {"llm", "stt", "tts", "embeddings", "reranker"}
-STAGE_PARTS = {"admission", "coalesce", "batching", "engine_thread", "speech_chunks"}
+STAGE_PARTS = {"admission", "batching", "coalesce", "stage_deployment"}
 """Mechanisms that stages are made of."""
 CONDUCTORS = {"chat", "voice", "turns"}
 RAY_SIDE = {"serve_config", "cluster"}
