@@ -1,4 +1,4 @@
-"""Any GGUF model through llama.cpp: continuous batching, a prompt cache, answers that follow a JSON schema."""
+"""Any GGUF model through llama.cpp: continuous batching, a prompt cache, JSON schemas followed."""
 
 from __future__ import annotations
 
