@@ -1,5 +1,5 @@
 // Press to talk: hold (mouse, finger, Space) or tap to begin and tap to end. Gradio runs this once the button is in
-// the page. Triggers "press" when the microphone opens and "recorded" with {audio, rate_hz} when a clip is complete.
+// the page. Triggers "press" when the user wants to talk and "recorded" with {audio, rate_hz} when a clip is complete.
 // The page's other parts hear the same as events of the document: raydio-press, raydio-release.
 const root = element.querySelector(".ray-mic");
 const button = root.querySelector("button");
@@ -87,6 +87,7 @@ const close = (take) => {
 const start = async (mode) => {
   if (recording) return;
   document.dispatchEvent(new CustomEvent("raydio-press"));
+  trigger("press");
   if (!window.isSecureContext || !navigator.mediaDevices) { refuse("insecure"); return; }
   const take = { mode, pieces: [], n_samples: 0, closed: false, released: false };
   recording = take;
@@ -101,7 +102,6 @@ const start = async (mode) => {
   // Let go while the browser was asking for permission: nothing was said yet.
   if (take.released || recording !== take) { discard(take, "ready"); return; }
   show("recording", take.mode);
-  trigger("press");
 };
 const discard = (take, words) => {
   close(take);

@@ -37,7 +37,7 @@ _BUTTON = """
 
 
 def recorder() -> gr.HTML:
-    """The button. Its events: `press` (recording has begun) and `recorded` (`clip` reads its data)."""
+    """The button. Its events: `press` (to talk) and `recorded` (`clip` reads its data)."""
     return gr.HTML(
         html_template=_BUTTON,
         js_on_load=(ASSETS / "recorder.js").read_text(),
