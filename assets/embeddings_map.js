@@ -62,7 +62,7 @@ const name = (width, radius) => {
   context.font = `12px ${ink("--font") || "sans-serif"}`;
   context.lineJoin = "round";
   context.lineWidth = 4;
-  context.strokeStyle = ink("--background-fill-primary");
+  context.strokeStyle = ink("--block-background-fill");
   const taken = dots(radius - 1);
   const most = taken.length + 80;
   const first = [at, ...hits].filter((i) => i >= 0);

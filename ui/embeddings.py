@@ -100,7 +100,7 @@ def _paste() -> tuple[gr.Textbox, gr.Button, gr.Button, dict[str, gr.Button], gr
         stop = gr.Button("Stop", interactive=False, scale=1, min_width=80)
     progress = gr.HTML("", js_on_load=None, apply_default_css=False)
     with gr.Row(elem_classes="ray-try"):
-        gr.HTML("<span>Try</span>", js_on_load=None, apply_default_css=False)
+        gr.HTML("<span>Try</span>", js_on_load=_script("lines"), apply_default_css=False)
         examples = {name: gr.Button(name, size="sm", min_width=60) for name in EXAMPLES}
     return text, show, stop, examples, progress
 

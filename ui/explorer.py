@@ -186,22 +186,24 @@ def search(clients: Clients, vectors: LineVectors) -> Callable[..., Awaitable[li
     async def ranked(lines: list[str], query: str, k: int = 10, rerank: bool = False) -> list[dict[str, Any]]:
         """The `k` lines nearest to the query, best first: index, text, cosine, and score if reranked."""
         with shell.shown():
-            checked(lines)
+            kept = checked(lines)
             if not query.strip():
                 raise NO_QUERY
-            found = await vectors.of(lines)
-            query_vector = (await clients.embeddings.embed([query]))[0]
+            found = await vectors.of(kept)
+            query_vector = (await clients.embeddings.embed([query.strip()]))[0]
             n = max(k, neighbours.CANDIDATES) if rerank else max(1, k)
-            hits = neighbours.nearest(lines, found, query_vector, n)
+            hits = neighbours.nearest(kept, found, query_vector, n)
             if rerank:
                 hits = await neighbours.reranked(clients.reranker, query, hits)
-        return [_plain(hit) for hit in hits[: max(1, k)]]
+        given = [index for index, line in enumerate(lines) if line.strip()]
+        return [_plain(hit, given) for hit in hits[: max(1, k)]]
 
     return ranked
 
 
-def _plain(hit: neighbours.Hit) -> dict[str, Any]:
-    fields = {"index": hit.index, "text": hit.text, "cosine": round(hit.cosine, 4)}
+def _plain(hit: neighbours.Hit, given: list[int]) -> dict[str, Any]:
+    """A hit for a program; `given` maps its place among lines with text to its place among all."""
+    fields = {"index": given[hit.index], "text": hit.text, "cosine": round(hit.cosine, 4)}
     return fields if hit.score is None else {**fields, "score": round(hit.score, 4)}
 
 
