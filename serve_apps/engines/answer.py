@@ -10,16 +10,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from serve_apps.wire import LlmDelta, LlmDone, LlmEvent, LlmTimings
 
 
-class Answer:
-    """One answer under way. Create it on the event loop; `token` and `send` belong to the engine's thread."""
+class TokenClock:
+    """Counts an answer's tokens and notes when they came, from the moment it is made."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self.deltas: asyncio.Queue[LlmDelta | None] = asyncio.Queue()
-        self.cancelled = False
-        """The caller has gone: stop at the next token."""
         self.n_tokens = 0
-        self._n_sent = 0
         self._started = time.perf_counter()
         self._first = self._last = self._started
 
@@ -30,13 +25,6 @@ class Answer:
             self._first = self._last
         self.n_tokens += n
 
-    def send(self, text: str) -> None:
-        """Hand text to the caller, unless it is empty or nobody listens."""
-        if text and not self.cancelled:
-            delta = LlmDelta(text=text, n_tokens=self.n_tokens - self._n_sent)
-            self._n_sent = self.n_tokens
-            self._loop.call_soon_threadsafe(self.deltas.put_nowait, delta)
-
     def timings(self) -> LlmTimings:
         """Where the time went, without a queue."""
         first_s, decoding_s = self._first - self._started, self._last - self._first
@@ -46,6 +34,25 @@ class Answer:
             total_ms=(time.perf_counter() - self._started) * 1000,
             tokens_per_s=(self.n_tokens - 1) / decoding_s if decoding_s > 0 else 0.0,
         )
+
+
+class Answer(TokenClock):
+    """One answer under way: made on the event loop, filled on the engine's thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._loop = asyncio.get_running_loop()
+        self.deltas: asyncio.Queue[LlmDelta | None] = asyncio.Queue()
+        self.cancelled = False
+        """The caller has gone: stop at the next token."""
+        self._n_sent = 0
+
+    def send(self, text: str) -> None:
+        """Hand text to the caller, unless it is empty or nobody listens."""
+        if text and not self.cancelled:
+            delta = LlmDelta(text=text, n_tokens=self.n_tokens - self._n_sent)
+            self._n_sent = self.n_tokens
+            self._loop.call_soon_threadsafe(self.deltas.put_nowait, delta)
 
 
 async def stream_from_thread(
