@@ -58,6 +58,8 @@ class RunState(_State):
     """The supervisor's creation time; with the pid it cannot be mistaken for another process."""
     address: str = ""
     """A Ray cluster that was there before; empty when this run started its own."""
+    ray_address: str = ""
+    """The cluster's address for Ray's own tools."""
     ray_folder: str = ""
     """Ray's sessions and logs of this home."""
     started_s: float = 0.0

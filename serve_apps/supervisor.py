@@ -19,6 +19,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
+import ray
 
 from serve_apps import cluster, local_ray, machine, processes, run_state, serve_config
 from serve_apps.args import StageArgs
@@ -105,6 +106,7 @@ class Run:
             local_ray.connect(self._state.address)
         else:
             self._state.ray_folder = str(local_ray.start(config.host, self._port or config.port))
+            self._state.ray_address = ray.get_runtime_context().gcs_address
             self._listen_to_signals()  # ray.init replaces the handlers
         while not self._told_to_stop(STARTING_POLL_S):
             self._deploy_what_is_fetched()
