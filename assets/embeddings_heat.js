@@ -13,7 +13,7 @@ const RAMPS = {
   light: [[246, 248, 248], [190, 228, 222], [63, 179, 167], [13, 98, 92], [4, 39, 37]],
   dark: [[26, 33, 35], [18, 70, 67], [20, 130, 121], [95, 205, 192], [222, 250, 245]],
 };
-const NAMED_PX = 11, NUMBERED_PX = 27, LARGEST_PX = 34;
+const NAMED_PX = 11, NUMBERED_PX = 27, LARGEST_PX = 52;
 let data = null, order = [], side = 0, left = 0, at = null;
 
 const isDark = () => document.body.classList.contains("dark");

@@ -90,8 +90,8 @@ def _lay_out() -> tuple[dict[str, gr.Button], Widgets]:
 def _paste() -> tuple[gr.Textbox, gr.Button, gr.Button, dict[str, gr.Button], gr.HTML]:
     text = gr.Textbox(
         label="Lines",
-        lines=12,
-        max_lines=12,
+        lines=14,
+        max_lines=14,
         placeholder="One text a line: questions, titles, words\u2026",
         elem_id="ray-lines",
     )
@@ -142,7 +142,7 @@ def _script(name: str) -> str:
 
 def _download() -> tuple[gr.Dropdown, gr.Button, gr.DownloadButton]:
     with gr.Accordion("Download", open=False):
-        with gr.Row(equal_height=True):
+        with gr.Row(elem_classes="ray-save"):
             choice = gr.Dropdown(
                 exports.CHOICES, value=exports.CHOICES[0], label="What", scale=3, min_width=180
             )

@@ -96,7 +96,7 @@ class Explorer:
         vectors = await self._vectors.of(lines)
         answer = await self._answer(lines, vectors, query, k, rerank=rerank)
         if charts.fingerprint(lines) == shown_lines:
-            yield answer, *idle()
+            yield answer, *idle(await self._facts(lines, vectors))
             return
         yield answer, *busy("Drawing")
         yield gr.skip(), *await self._draw(lines, vectors)
@@ -110,15 +110,12 @@ class Explorer:
 
     async def _draw(self, lines: list[str], vectors: Vectors) -> Shown:
         flat_map, heat = await asyncio.to_thread(charts.picture, lines, vectors)
-        card = await self._vectors.card()
+        facts = await self._facts(lines, vectors)
+        return facts, gr.update(interactive=False), flat_map, heat, flat_map["of"]
+
+    async def _facts(self, lines: list[str], vectors: Vectors) -> str:
         facts = stat_line({"lines": f"{len(lines):,}", "dimensions": str(vectors.shape[1])})
-        return (
-            f'<div class="ray-made" role="status">{facts}{model_chip(card)}</div>',
-            gr.update(interactive=False),
-            flat_map,
-            heat,
-            flat_map["of"],
-        )
+        return f'<div class="ray-made" role="status">{facts}{model_chip(await self._vectors.card())}</div>'
 
     async def _answer(self, lines: list[str], vectors: Vectors, query: str, k: int, *, rerank: bool) -> str:
         stats: dict[str, str] = {}
