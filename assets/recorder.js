@@ -11,8 +11,9 @@ const TAP_MS = 300; // a shorter press is a tap, and the next tap ends the recor
 const TAIL_MS = 80; // sound that was spoken before the release is still on its way through the sound card
 const FULL_SCALE = 0.2; // loudness of close, loud speech: the level meter's end
 
+const has_keys = window.matchMedia("(pointer: fine)").matches;
 const HINTS = {
-  idle: "Hold to talk, or tap to start and tap to send. The space bar works too.",
+  idle: `Hold to talk, or tap to start and tap to send.${has_keys ? " The space bar works too." : ""}`,
   opening: "Opening the microphone…",
   held: "Listening. Let go to send.",
   tapped: "Listening. Tap again to send, Escape to discard.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -15,7 +15,7 @@ PULSE_S = 1.0
 """Gradio notices a closed tab only when a handler yields, so a handler must not be silent for longer."""
 
 
-async def batches(items: AsyncIterator[Item]) -> AsyncIterator[list[Item]]:
+async def batches(items: AsyncIterator[Item]) -> AsyncGenerator[list[Item], None]:
     """Yield what came since the last yield; an empty list when nothing did for a while.
 
     Closing it, or cancelling its consumer, cancels `items` and waits until that has ended.

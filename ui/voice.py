@@ -18,8 +18,9 @@ from ui.spoken_turns import Conversation, endpoint, idle
 N_AT_ONCE = 32
 """Turns under way at the same time; the models' own queues decide who waits."""
 QUEUE_LIMIT = 128
-LEAD = "Hold the button and talk. The answer is spoken while it is still being written."
-PLACEHOLDER = "## Ask something aloud\nYour words appear here, and the answer, which you also hear."
+PLACEHOLDER = (
+    "## Ask something aloud\nHold the button and talk. You hear the answer while it is being written."
+)
 DEFAULT_VOICE = ("Standard voice", "")
 
 
@@ -38,7 +39,7 @@ class Widgets:
 
 def build(clients: Clients) -> gr.Blocks:
     """The voice page."""
-    with shell.page("voice", "Voice", clients, ["stt", "llm", "tts"], lead=LEAD) as blocks:
+    with shell.page("voice", "Voice", clients, ["stt", "llm", "tts"], heading=False) as blocks:
         widgets = _widgets()
         _wire(widgets, Conversation(clients.voice))
         _endpoint(clients.voice)
@@ -59,7 +60,7 @@ def _log() -> gr.Chatbot:
         label="Conversation",
         show_label=False,
         container=False,
-        height="max(13rem, calc(100dvh - 31rem))",
+        height="max(12rem, calc(100dvh - 27rem))",
         layout="bubble",
         buttons=["copy", "copy_all"],
         feedback_options=None,
@@ -86,14 +87,14 @@ def _text() -> tuple[gr.Textbox, gr.Button]:
             label="Message",
             show_label=False,
             container=False,
-            placeholder="Or type, and hear the answer",
+            placeholder="Or type it",
             lines=1,
             max_lines=4,
-            submit_btn=True,
+            submit_btn="Send",
             elem_id="ray-box",
             scale=4,
         )
-        sample = gr.Button("Ask a recorded question", elem_id="ray-sample", scale=1, min_width=200)
+        sample = gr.Button("Try an example", elem_id="ray-sample", scale=1, min_width=150)
     return box, sample
 
 
