@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import ray
@@ -63,10 +64,16 @@ def connect(address: str) -> None:
 def stop() -> None:
     """End Serve, giving replicas a moment, and then Ray."""
     if ray.is_initialized():
-        shutdown = threading.Thread(target=serve.shutdown, daemon=True)
+        shutdown = threading.Thread(target=_end_serve, daemon=True)
         shutdown.start()
         shutdown.join(GRACE_S)
         ray.shutdown()
+
+
+def _end_serve() -> None:
+    """Ask Serve to end; Ray leaves by SystemExit from a thread that waits when Ray itself is ended."""
+    with suppress(SystemExit):
+        serve.shutdown()
 
 
 def _forget_old_sessions(folder: Path) -> None:
