@@ -80,7 +80,7 @@ class _Tensors:
         found = self._tensors.get(f"{short}.weight" if name in TOP_NAMES else f"blk.{layer}.{short}.weight")
         if found is None:
             return None
-        weight = dequantize(found.data, found.tensor_type).astype(np.float32, copy=False)
+        weight = dequantize(found.data, found.tensor_type).astype(np.float32)  # a copy: the file is read-only
         return _halves(weight, self._n_heads[short]) if short in self._n_heads else weight
 
 

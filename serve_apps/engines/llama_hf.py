@@ -61,10 +61,8 @@ class _Tensors:
         self._tied = tied
         self._found: dict[str, tuple[Path, int, dict[str, Any]]] = {}
         for file in sorted(folder.glob("*.safetensors")):
-            with file.open("rb") as stream:
-                n_bytes = int.from_bytes(stream.read(8), "little")
-                header = json.loads(stream.read(n_bytes))
-            self._found |= {name: (file, 8 + n_bytes, entry) for name, entry in header.items()}
+            start, header = _header(file)
+            self._found |= {name: (file, start, entry) for name, entry in header.items()}
 
     def __call__(self, name: str) -> Tensor | None:
         if f"{name}.weight" not in self._found or (name == "lm_head" and self._tied):
@@ -79,6 +77,20 @@ class _Tensors:
         if len(data) != end - begin:
             raise WeightsError(f"{file.name} ends in the middle of {name}.", "Get the file again.")
         return _float32(np.frombuffer(data, DTYPES[entry["dtype"]])).reshape(entry["shape"])
+
+
+def _header(file: Path) -> tuple[int, dict[str, Any]]:
+    """Where a safetensors file's data begins, and what it holds."""
+    with file.open("rb") as stream:
+        n_bytes = int.from_bytes(stream.read(8), "little")
+        text = stream.read(min(n_bytes, file.stat().st_size))
+    try:
+        header: dict[str, Any] = json.loads(text)
+    except ValueError as error:
+        raise WeightsError(
+            f"{file.name} is not a readable safetensors file.", "Get the file again."
+        ) from error
+    return 8 + n_bytes, header
 
 
 def _float32(values: Tensor) -> Tensor:

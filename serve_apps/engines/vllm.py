@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vllm import AsyncEngineArgs, SamplingParams
+from vllm.exceptions import VLLMValidationError
 from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
@@ -57,7 +58,7 @@ class VllmLlm:
                 async for output in outputs:
                     for event in _events(output, clock):
                         yield event
-        except ValueError as error:
+        except (ValueError, VLLMValidationError) as error:
             raise InputError(f"vLLM refuses the request: {error}.", "Check its options.") from error
         except (EngineDeadError, EngineGenerateError) as error:
             raise StageFailed("llm", f"vLLM failed: {error}.", "Try again.") from error
@@ -84,9 +85,11 @@ class VllmLlm:
             context_tokens=self.context_tokens,
         )
         schema = request.json_schema
+        # Without white space, which a weak model may go on producing for ever.
+        grammar = StructuredOutputsParams(json=schema, disable_any_whitespace=True) if schema else None
         return SamplingParams(
             **sampling_options(request, limit),
-            structured_outputs=None if schema is None else StructuredOutputsParams(json=schema),
+            structured_outputs=grammar,
             output_kind=RequestOutputKind.DELTA,
         )
 
