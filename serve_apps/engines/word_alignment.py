@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from threading import Lock
 
+import numpy as np
 import pocketsphinx
 
 from serve_apps.engines.pronunciation import letters_to_phones, number_words
@@ -28,12 +29,22 @@ _SYMBOLS = {
     "=": "equals",
 }
 
+_NUMBERS = (
+    (re.compile(r"([$£€])([\d,.]*\d)"), r"\2 \1"),
+    (re.compile(r"(?<=\d),(?=\d{3})"), ""),
+    (re.compile(r"(?<=\d)\.(?=\d)"), " point "),
+)
+"""$5 is said "five dollars", 1,000 is one number, 3.5 has a point."""
+_DITHER = 1e-4
+"""Exact digital silence between words (generated speech) would end the search."""
+
 
 class WordAligner:
     """One PocketSphinx decoder in alignment mode; a lock makes it safe to share."""
 
     def __init__(self) -> None:
-        self._decoder = pocketsphinx.Decoder(lm=None, loglevel="FATAL")
+        # Levels from this stretch alone, so that the same sound always gives the same times.
+        self._decoder = pocketsphinx.Decoder(lm=None, loglevel="FATAL", cmn="batch")
         self._lock = Lock()
 
     def align(self, text: str, samples: Samples) -> tuple[Word, ...]:
@@ -47,10 +58,10 @@ class WordAligner:
             One entry a white-space separated word, in order; empty if the text does not fit the sound.
         """
         words = text.split()
-        spoken = [_spoken(word) for word in words]
+        said = [spoken(word) for word in words]
         with self._lock:
-            times = self._times([s for pieces in spoken for s in pieces], samples)
-        return tuple(_worded(words, spoken, times)) if times else ()
+            times = self._times([s for pieces in said for s in pieces], samples)
+        return tuple(_worded(words, said, times)) if times else ()
 
     def _times(self, spoken: list[str], samples: Samples) -> list[tuple[float, float]]:
         """Start and end of every spoken word, in seconds; empty if alignment failed."""
@@ -62,7 +73,7 @@ class WordAligner:
         try:
             self._decoder.set_align_text(" ".join(spoken))
             self._decoder.start_utt()
-            self._decoder.process_raw(to_int16(samples).tobytes(), full_utt=True)
+            self._decoder.process_raw(to_int16(_dithered(samples)).tobytes(), full_utt=True)
             self._decoder.end_utt()
         except RuntimeError:
             return []
@@ -72,9 +83,16 @@ class WordAligner:
         return [(s.start_frame / _FRAMES_PER_S, (s.end_frame + 1) / _FRAMES_PER_S) for s in found]
 
 
-def _spoken(word: str) -> list[str]:
+def _dithered(samples: Samples) -> Samples:
+    noise = np.random.default_rng(0).standard_normal(len(samples), np.float32)
+    return samples + noise * np.float32(_DITHER)
+
+
+def spoken(word: str) -> list[str]:
     """The words that are said for one written word: `20%` is said `twenty percent`."""
     text = word.lower().replace("\u2019", "'")
+    for pattern, said in _NUMBERS:
+        text = pattern.sub(said, text)
     for symbol, name in _SYMBOLS.items():
         text = text.replace(symbol, f" {name} ")
     pieces = _PIECE.findall(text)
