@@ -72,7 +72,9 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmLlm]:
     from serve_apps.engines.vllm import VllmLlm  # noqa: PLC0415 - only where vLLM is installed
 
     folder = write_hugging_face(tmp_path_factory.mktemp("tiny"))
-    engine = VllmLlm(args(model=str(folder), precision="float32", engine_options={"enforce_eager": True}))
+    compact = {"backend": "xgrammar", "disable_any_whitespace": True}  # a random model likes white space
+    options = {"enforce_eager": True, "structured_outputs_config": compact}
+    engine = VllmLlm(args(model=str(folder), precision="float32", engine_options=options))
     yield engine
     engine.close()
 

@@ -85,11 +85,10 @@ class VllmLlm:
             context_tokens=self.context_tokens,
         )
         schema = request.json_schema
-        # Without white space, which a weak model may go on producing for ever.
-        grammar = StructuredOutputsParams(json=schema, disable_any_whitespace=True) if schema else None
+        schema = request.json_schema
         return SamplingParams(
             **sampling_options(request, limit),
-            structured_outputs=grammar,
+            structured_outputs=None if schema is None else StructuredOutputsParams(json=schema),
             output_kind=RequestOutputKind.DELTA,
         )
 
