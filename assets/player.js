@@ -5,13 +5,14 @@ const LEAD_S = 0.02; // between the first sound's arrival and its start
 const GUARD_S = 0.15; // silence after running dry, so that it does not happen again at once
 const FADE_S = 0.008; // a stop without a click
 const N_TRIES = 8;
+const PATIENCE_MS = 1000; // a sound card takes this long to start on a crowded machine
 const PLAY = "M4 2.5v11l9.5-5.5z", PAUSE = "M4 3h3v10H4zM9 3h3v10H9z";
 const HINTS = { blocked: "Press play to hear it.", failed: "The sound stopped arriving. Ask again." };
 
 const $ = (name) => element.querySelector(`.ray-player${name}`);
 let context = null; // one AudioContext at the stream's own rate: its resampler then sees one signal, without seams
 let output = null, meter = null;
-let now_playing = null; // {id, start, until, n_samples, played_s, done, sources}
+let now_playing = null; // {id, rate_hz, asked_ms, until, n_samples, done, gone, sources}
 let asked_ms = performance.now(); // when the user last asked for something
 
 // ---- what the user sees --------------------------------------------------------------------------
@@ -31,6 +32,10 @@ const played_s = (playing) =>
 const draw = () => {
   if (!now_playing) return;
   const seconds = played_s(now_playing);
+  if (seconds > 0 && now_playing.asked_ms) { // heard: say how long that took
+    $("").dataset.firstAudioMs = Math.max(0, performance.now() - seconds * 1000 - now_playing.asked_ms).toFixed(1);
+    now_playing.asked_ms = 0;
+  }
   $("").dataset.playedS = seconds.toFixed(2);
   $("-time").textContent = `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
   const wave = new Float32Array(meter.fftSize);
@@ -48,6 +53,9 @@ const prepare = (rate_hz) => {
   output = context.createGain();
   meter = new AnalyserNode(context, { fftSize: 512 });
   output.connect(meter).connect(context.destination);
+  context.onstatechange = () => {
+    if (context.state === "running" && $("").dataset.state === "blocked") show("playing");
+  };
 };
 const samples = (pcm) => {
   const bytes = Uint8Array.from(atob(pcm), (character) => character.charCodeAt(0));
@@ -55,10 +63,7 @@ const samples = (pcm) => {
 };
 const begin_at = (playing) => {
   if (playing.until > context.currentTime) return playing.until;
-  if (!playing.n_samples) {
-    $("").dataset.firstAudioMs = (performance.now() - asked_ms + LEAD_S * 1000).toFixed(1);
-    return context.currentTime + LEAD_S;
-  }
+  if (!playing.n_samples) return context.currentTime + LEAD_S;
   $("").dataset.underruns = Number($("").dataset.underruns) + 1;
   return context.currentTime + GUARD_S;
 };
@@ -113,7 +118,7 @@ const fetch_rest = async (playing) => {
 const play = async ({ stream, rate_hz, pcm }) => {
   silence();
   prepare(rate_hz);
-  const playing = { id: stream, rate_hz, until: 0, n_samples: 0, done: false, gone: false, sources: new Set() };
+  const playing = { id: stream, rate_hz, asked_ms, until: 0, n_samples: 0, done: false, gone: false, sources: new Set() };
   now_playing = playing;
   $("").dataset.underruns = 0;
   schedule(playing, pcm);
@@ -122,7 +127,7 @@ const play = async ({ stream, rate_hz, pcm }) => {
   fetch_rest(playing);
   if (context.state === "running") return;
   // Without a click in this page yet, the browser holds the sound back until there is one.
-  await Promise.race([context.resume(), later(300)]);
+  await Promise.race([context.resume(), later(PATIENCE_MS)]);
   if (context.state !== "running" && playing === now_playing) show("blocked");
 };
 const stop = () => {

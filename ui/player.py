@@ -1,6 +1,6 @@
 """Speech that plays in the browser while it is still being made, without a gap, and stops at once.
 
-The handler fills a `PlayerStream` and yields its `value()` once: that carries the first sound with it.
+The handler fills a `PlayerStream` and yields its `value()`, which carries the first sound with it.
 `assets/player.js` then asks for the rest as it plays, so a long text waits here on disk and not in the
 page, nothing is lost however Gradio merges updates, and Gradio's queue carries no sound.
 """
@@ -13,7 +13,7 @@ import secrets
 import tempfile
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import gradio as gr
 
@@ -75,7 +75,8 @@ def player(label: str = "Speech player") -> gr.HTML:
 class PlayerStream:
     """Sound on its way to a player. Use it on the event loop.
 
-    `add` what there is to hear, yield `value()`, and `finish`. Leaving it as a context manager
+    `add` what there is to hear, give the component `value()` with every yield, and `finish`: Gradio may
+    drop a value that is followed too soon by a skipped one. Leaving it as a context manager
     finishes it, also when the handler fails or is cancelled: what came so far plays to its end.
     """
 
@@ -91,7 +92,7 @@ class PlayerStream:
         self.last_asked = time.monotonic()
         _STREAMS[self._id] = self
 
-    def __enter__(self) -> PlayerStream:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
