@@ -98,7 +98,7 @@ def encode(audio: Audio, format: str) -> bytes:  # noqa: A002 (the word everybod
     if format not in FORMATS:
         raise UnknownName(f"There is no audio format {format!r}.", f"Use one of {', '.join(FORMATS)}.")
     container, codec = FORMATS[format]
-    rate_hz = _codec_rate_hz(format, audio.rate_hz)
+    rate_hz = codec_rate_hz(format, audio.rate_hz)
     samples = to_int16(resample(audio.samples, audio.rate_hz, rate_hz))
     if format == "pcm":
         return samples.astype("<i2", copy=False).tobytes()
@@ -111,7 +111,8 @@ def encode(audio: Audio, format: str) -> bytes:  # noqa: A002 (the word everybod
     return file.getvalue()
 
 
-def _codec_rate_hz(format: str, rate_hz: int) -> int:  # noqa: A002
+def codec_rate_hz(format: str, rate_hz: int) -> int:  # noqa: A002
+    """The rate at which `format` stores sound of `rate_hz`: itself, or the nearest above that it knows."""
     known = _CODEC_RATES_HZ.get(format, (rate_hz,))
     return min((r for r in known if r >= rate_hz), default=max(known))
 
