@@ -111,7 +111,8 @@ const under = (event) => {
   const box = canvas.getBoundingClientRect();
   const row = Math.floor((event.clientY - box.top) / side), column = Math.floor((event.clientX - box.left - left) / side);
   const n = order.length;
-  return row >= 0 && column >= 0 && row < n && column < n ? [row, column] : null;
+  if (row < 0 || row >= n || column >= n) return null;
+  return [row, column < 0 ? row : column];  // over a name: that line with itself, in full
 };
 canvas.addEventListener("pointermove", (event) => { if (data && event.pointerType === "mouse") point(under(event)); });
 canvas.addEventListener("pointerdown", (event) => { if (data) point(under(event)); });

@@ -127,22 +127,43 @@ def test_a_folder_works_like_the_catalogue(model_folder: Path, float32: CTransla
     engine.close()
 
 
+def pooling(folder: Path, **config: Any) -> Path:
+    """The folder with a pooling configuration."""
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.mark.parametrize("config", [{"pooling_mode_cls_token": True}, {"pooling_mode": "cls"}])
 def test_first_token_pooling_when_the_model_says_so(
-    model_folder: Path, float32: CTranslate2Embeddings
+    model_folder: Path, float32: CTranslate2Embeddings, config: dict[str, Any]
 ) -> None:
-    (model_folder / "1_Pooling").mkdir()
-    (model_folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_cls_token": true}')
-    engine = CTranslate2Embeddings(EmbeddingsArgs(model=str(model_folder), precision="float32"))
+    folder = pooling(model_folder, **config)
+    engine = CTranslate2Embeddings(EmbeddingsArgs(model=str(folder), precision="float32"))
     assert np.linalg.norm(engine.embed(["hello there"])) == pytest.approx(1, abs=1e-5)
     assert not np.allclose(engine.embed(["hello there"]), float32.embed(["hello there"]), atol=0.1)
     engine.close()
 
 
-def test_unknown_pooling_is_refused(model_folder: Path) -> None:
-    (model_folder / "1_Pooling").mkdir()
-    (model_folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_max_tokens": true}')
-    with pytest.raises(ConfigError, match="pooling_mode_max_tokens"):
-        CTranslate2Embeddings(EmbeddingsArgs(model=str(model_folder)))
+@pytest.mark.parametrize(
+    ("config", "mode"),
+    [
+        ({"pooling_mode_max_tokens": True}, "max_tokens"),
+        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True}, r"cls_token\+mean_tokens"),
+        ({"pooling_mode": "lasttoken"}, "lasttoken"),
+    ],
+)
+def test_unknown_pooling_is_refused(model_folder: Path, config: dict[str, Any], mode: str) -> None:
+    with pytest.raises(ConfigError, match=f"'{mode}'"):
+        CTranslate2Embeddings(EmbeddingsArgs(model=str(pooling(model_folder, **config))))
+
+
+def test_the_length_can_stand_in_the_tokenizers_configuration(model_folder: Path) -> None:
+    (model_folder / "sentence_bert_config.json").write_text("{}")
+    (model_folder / "tokenizer_config.json").write_text('{"model_max_length": 32}')
+    assert CTranslate2Embeddings(EmbeddingsArgs(model=str(model_folder))).max_tokens == 32
+    (model_folder / "tokenizer_config.json").write_text('{"model_max_length": 1e30}')
+    assert CTranslate2Embeddings(EmbeddingsArgs(model=str(model_folder))).max_tokens == 512
 
 
 def test_models_with_a_head_lose_its_prefix(model_folder: Path, float32: CTranslate2Embeddings) -> None:

@@ -27,6 +27,15 @@ CHARACTERS_PER_TOKEN = 64
 """No token of natural text is longer. What follows this many characters for each token that the model
 reads is dropped before the tokenizer, which would otherwise read all of a 50 MB line."""
 
+_OLD_MODES = {
+    "cls_token",
+    "max_tokens",
+    "mean_tokens",
+    "mean_sqrt_len_tokens",
+    "weightedmean_tokens",
+    "lasttoken",
+}
+
 
 class CTranslate2Embeddings:
     """A BERT sentence encoder on the processor.
@@ -123,18 +132,23 @@ def _max_tokens(source: Path) -> int:
     """The length that the model was tuned for, at most the one that it has positions for."""
     positions = read_config(source).max_position_embeddings
     tuned = _read_json(source / "sentence_bert_config.json").get("max_seq_length")
-    return min(positions, int(tuned)) if isinstance(tuned, int | float) else positions
+    # Since sentence-transformers 6 the tokenizer's configuration says it, where others have 512 or 1e30.
+    tuned = tuned or _read_json(source / "tokenizer_config.json").get("model_max_length")
+    return int(min(positions, tuned)) if isinstance(tuned, int | float) else positions
 
 
 def _pools_first_token(source: Path) -> bool:
+    """Whether the model takes its first token's vector; the mean of all is the default."""
     pooling = _read_json(source / "1_Pooling" / "config.json")
-    modes = {name for name, value in pooling.items() if name.startswith("pooling_mode") and value is True}
-    if not modes or modes == {"pooling_mode_mean_tokens"}:
+    # One word since sentence-transformers 6, before it a flag a mode.
+    flags = {name.removeprefix("pooling_mode_") for name, value in pooling.items() if value is True}
+    mode = str(pooling.get("pooling_mode") or "+".join(sorted(flags & _OLD_MODES)) or "mean")
+    if mode.removesuffix("_tokens") == "mean":
         return False
-    if modes == {"pooling_mode_cls_token"}:
+    if mode.removesuffix("_token") == "cls":
         return True
     raise ConfigError(
-        f"{source} pools with {', '.join(sorted(modes))}, which the ctranslate2 engine does not do.",
+        f"{source} pools with {mode!r}, which the ctranslate2 engine does not do.",
         "Use engine: sentence_transformers.",
     )
 
