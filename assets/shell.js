@@ -42,6 +42,11 @@ element.querySelector(".ray-skip").addEventListener("click", (event) => {
   main.focus();
 });
 
+// ---- names: Gradio leaves the arrow of a folded line without one ------------------------------------
+document.addEventListener("focusin", ({ target }) => {
+  if (target.matches('button[aria-label=""]')) target.setAttribute("aria-label", "Show or hide details");
+});
+
 // ---- health: a light question, often while things come up, rarely when all is well, never when hidden
 const SOON_MS = 2000, LATER_MS = 30000;
 const WORDS = {

@@ -19,6 +19,7 @@ from fastapi import FastAPI
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from serve_apps.contracts import Clients  # noqa: E402
 from tests.fake_clients import FakeChat, FakeCluster, fake_clients  # noqa: E402 - the path comes first
 from tests.ui_server import mount  # noqa: E402
 from ui import shell  # noqa: E402
@@ -36,13 +37,13 @@ def greet(name: str) -> str:
 Inline \\(a^2 + b^2 = c^2\\) and displayed: $$\\int_0^1 x^2\\,dx = \\tfrac{1}{3}$$"""
 
 
-def importable(pages: Iterable[str]) -> list[str]:
-    """The pages that can be imported; says why the others cannot."""
+def ready(pages: Iterable[str], clients: Clients) -> list[str]:
+    """The pages that build; says why the others do not, so that a page under work hides no other."""
     found = []
     for name in pages:
         try:
-            import_module(f"ui.{name}")
-        except ImportError as error:
+            import_module(f"ui.{name}").build(clients)
+        except (ImportError, AttributeError, OSError) as error:
             print(f"{name}: skipped ({error})")
         else:
             found.append(name)
@@ -58,6 +59,7 @@ def main() -> None:
     parser.add_argument("--pause-s", type=float, default=0.03, help="time between the words of an answer")
     parser.add_argument("--starting", action="store_true", help="show applications that are not up yet")
     parser.add_argument("--endless", action="store_true", help="never end an answer")
+    parser.add_argument("--pages", nargs="*", help="only these")
     arguments = parser.parse_args()
     statuses = {"llm": ("fetching", "42 of 89 MiB"), "stt": ("starting", "loading the weights")}
     statuses |= {"tts": ("failed", "espeak-ng was not found: reinstall espeakng-loader")}
@@ -66,7 +68,7 @@ def main() -> None:
         cluster=FakeCluster(**(statuses if arguments.starting else {})),
     )
     app = FastAPI()
-    pages = importable(shell.PAGES)
+    pages = ready(arguments.pages or shell.PAGES, clients)
     mount(app, clients, pages)
     print(", ".join(pages), f"at http://127.0.0.1:{arguments.port}/ui/")
     uvicorn.run(app, host="127.0.0.1", port=arguments.port, log_level="warning")

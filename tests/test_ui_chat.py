@@ -48,6 +48,21 @@ async def test_batches_pulse_in_silence_and_pass_the_cancel_on() -> None:
     assert ended.is_set()
 
 
+async def test_stop_ends_a_silent_stream() -> None:
+    stop = asyncio.Event()
+
+    async def silent() -> AsyncIterator[int]:
+        await asyncio.Event().wait()
+        yield 1
+
+    got = []
+    async with asyncio.timeout(5):
+        async for batch in batches(silent(), stop):
+            got.append(batch)
+            stop.set()
+    assert not any(got)
+
+
 async def test_an_error_comes_after_what_was_before_it() -> None:
     got: list[int] = []
 
@@ -248,7 +263,7 @@ def test_the_model_stops_when_nobody_waits(page: Page, way: str, pause_s: float)
         expect(page.get_by_test_id("user" if pause_s > 1 else "bot").first).to_be_visible()
         match way:
             case "stop":
-                page.locator("#ray-box .stop-button").click()
+                page.get_by_role("button", name="Stop").click()
             case "tab":
                 other = page.context.new_page()
                 page.close()
@@ -260,8 +275,9 @@ def test_the_model_stops_when_nobody_waits(page: Page, way: str, pause_s: float)
         _until(page, lambda: chat.n_closed == 1)
         if way == "stop":
             expect(page.get_by_text("Stopped")).to_be_visible()
-            expect(page.locator("#ray-box .submit-button")).to_be_visible()
-            expect(page.get_by_test_id("bot").first).to_contain_text("word" if pause_s < 1 else "Stopped")
+            expect(page.get_by_role("button", name="Send")).to_be_visible()
+            expect(page.get_by_role("log")).to_contain_text("word" if pause_s < 1 else "Stopped")
+            expect(page.get_by_role("log")).not_to_contain_text("Waiting")
 
 
 def test_retry_edit_undo(page: Page) -> None:
@@ -349,6 +365,7 @@ def test_an_empty_message_asks_nobody(page: Page) -> None:
     chat = FakeChat()
     with served(fake_clients(chat=chat), "chat") as address:
         _ask(page, address, "   ")
+        page.wait_for_load_state("networkidle")
         box = page.get_by_role("textbox", name="Message")
         box.fill("real")
         box.press("Enter")

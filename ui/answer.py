@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, Literal
 
 from serve_apps.errors import RaydioError, StageError
 from serve_apps.wire import Message, TextDelta, TurnDone, TurnEvent, TurnFailed
@@ -37,7 +37,13 @@ class Answer:
                 self.text += text
             case TurnDone():
                 self._notes += [note("Worth knowing", defuse(text)) for text in event.notes]
-                self._notes.append(note(_summary(event), waterfall(event.waterfall), folded=True))
+                self._notes.append(
+                    note(
+                        _summary(event),
+                        waterfall(event.waterfall) or "No stage reported its time.",
+                        status="done",
+                    )
+                )
             case TurnFailed():
                 self._fail(event.message, event.code, event.retry_after_s)
             case _:
@@ -48,6 +54,10 @@ class Answer:
         retry_after_s = error.retry_after_s if isinstance(error, StageError) else None
         self._fail(error.message, error.code, retry_after_s, error.hint)
 
+    def stop(self) -> None:
+        """End because the user said so."""
+        self._notes.append(note("Stopped", "Press Retry under the answer to have it written again."))
+
     def _fail(self, message: str, code: str, retry_after_s: float | None, hint: str = "") -> None:
         when = "" if retry_after_s is None else f" in {retry_after_s:.0f} s"
         advice = hint or ADVICE.get(code, ANY_ADVICE).format(when=when)
@@ -55,6 +65,8 @@ class Answer:
 
     def messages(self) -> list[ChatMessage]:
         """The answer so far: its text, then what there is to say about it."""
+        if not self.text and not self._notes:
+            return [note("Waiting for the model", "…", status="pending")]
         return [*([said("assistant", defuse(self.text))] if self.text else []), *self._notes]
 
 
@@ -63,15 +75,15 @@ def said(role: str, text: str) -> ChatMessage:
     return {"role": role, "content": [{"type": "text", "text": text}]}
 
 
-def note(title: str, text: str, *, folded: bool = False) -> ChatMessage:
+def note(title: str, text: str, *, status: Literal["pending", "done"] | None = None) -> ChatMessage:
     """A line under an answer that is about it and no part of the conversation.
 
     Args:
         title: always visible.
         text: Markdown, or HTML of ours; not empty, because Gradio drops a message without text.
-        folded: start with the text hidden.
+        status: pending shows a spinner, done folds the text away.
     """
-    metadata = {"title": defuse(title), **({"status": "done"} if folded else {})}
+    metadata = {"title": defuse(title), **({"status": status} if status else {})}
     return {**said("assistant", text), "metadata": metadata}
 
 

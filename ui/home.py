@@ -83,7 +83,7 @@ def _doors() -> str:
 def _running() -> str:
     return (
         '<section class="ray-section" aria-labelledby="ray-running"><h2 id="ray-running">What runs</h2>'
-        '<div class="ray-table" aria-live="polite">'
+        '<div class="ray-table">'
         '<p class="ray-quiet">Asking the cluster…</p></div></section>'
     )
 

@@ -15,10 +15,12 @@ PULSE_S = 1.0
 """Gradio notices a closed tab only when a handler yields, so a handler must not be silent for longer."""
 
 
-async def batches(items: AsyncIterator[Item]) -> AsyncGenerator[list[Item], None]:
+async def batches(
+    items: AsyncIterator[Item], stop: asyncio.Event | None = None
+) -> AsyncGenerator[list[Item], None]:
     """Yield what came since the last yield; an empty list when nothing did for a while.
 
-    Closing it, or cancelling its consumer, cancels `items` and waits until that has ended.
+    Closing it, cancelling its consumer, or setting `stop` cancels `items`; it ends when that has ended.
 
     Raises:
         Whatever `items` raises, after everything that came before it was yielded.
@@ -27,6 +29,7 @@ async def batches(items: AsyncIterator[Item]) -> AsyncGenerator[list[Item], None
     news = asyncio.Event()
     pump = asyncio.create_task(_pump(items, arrived, news))
     pump.add_done_callback(lambda _: news.set())
+    stopper = asyncio.create_task(_cancel_at(stop or asyncio.Event(), pump))
     patience_s = ACKNOWLEDGE_S
     try:
         while arrived or not pump.done():
@@ -36,8 +39,10 @@ async def batches(items: AsyncIterator[Item]) -> AsyncGenerator[list[Item], None
             patience_s = PULSE_S
             if not pump.done():
                 await asyncio.sleep(FRAME_S)
-        await pump
+        if not pump.cancelled():
+            pump.result()
     finally:
+        stopper.cancel()
         await _end(pump)
 
 
@@ -45,6 +50,11 @@ async def _pump(items: AsyncIterator[Item], arrived: list[Item], news: asyncio.E
     async for item in items:
         arrived.append(item)
         news.set()
+
+
+async def _cancel_at(stop: asyncio.Event, pump: asyncio.Task[None]) -> None:
+    await stop.wait()
+    pump.cancel()
 
 
 async def _wait(news: asyncio.Event, patience_s: float) -> None:

@@ -45,6 +45,7 @@ class SpokenAnswer:
         self.text = ""
         self.failure = ""
         """Why the turn failed; empty unless it did."""
+        self._ended = False
         self._notes: list[ChatMessage] = []
         self._sound: list[Audio] = []
 
@@ -59,7 +60,9 @@ class SpokenAnswer:
                 self._sound.append(audio)
             case TurnDone():
                 self._notes += [note("Worth knowing", defuse(text)) for text in event.notes]
-                self._notes.append(note(_summary(event), waterfall(_named(event.waterfall)), folded=True))
+                where = waterfall(_named(event.waterfall)) or "No stage reported its time."
+                self._notes.append(note(_summary(event), where, status="done"))
+                self._ended = True
             case TurnFailed():
                 self._fail(event.message)
 
@@ -67,15 +70,22 @@ class SpokenAnswer:
         """End with an error; what came before it stays."""
         self._fail(str(error))
 
+    def stop(self) -> None:
+        """End because the user said so."""
+        self._ended = True
+
     def _fail(self, message: str) -> None:
         self.failure = message
+        self._ended = True
         self._notes.append(note("That did not work", defuse(message)))
 
     def messages(self) -> list[ChatMessage]:
         """The turn so far: the question, the answer, then what there is to say about them."""
-        question = self.question or ("" if self._notes else LISTENING)
+        question = self.question or ("" if self._ended else LISTENING)
+        thinks = self.question and not self.text and not self._ended
         return [
             *([said("user", defuse(question))] if question else []),
+            *([note("Thinking", "…", status="pending")] if thinks else []),
             *([said("assistant", defuse(self.text))] if self.text else []),
             *self._notes,
         ]
