@@ -32,7 +32,6 @@ async def deploy() -> AsyncIterator[Deploy]:
     With the throughput settings a handle belongs to the event loop that used it first, so the tests of a
     file share one: `pytestmark = pytest.mark.asyncio(loop_scope="module")`.
     """
-    import ray  # noqa: PLC0415
     from ray import serve  # noqa: PLC0415
 
     from serve_apps import cluster, local_ray, serve_config  # noqa: PLC0415
@@ -52,7 +51,7 @@ async def deploy() -> AsyncIterator[Deploy]:
     with suppress(TimeoutError):  # the ingress alone would take 35 s to drain
         async with asyncio.timeout(3):
             await serve.shutdown_async()
-    ray.shutdown()
+    local_ray.end()
 
 
 def wait_until_healthy(names: set[str], timeout_s: float = 90) -> None:
