@@ -32,6 +32,8 @@ _MIN_SPEECH_S = 0.1
 """Shorter bursts are clicks and coughs."""
 _MAX_PAUSE_S = 2.0
 """Regions further apart never share a window: recognisers invent words in long silences."""
+_SILENT = 1e-3
+"""No voice has its loudest sample below this (-60 dB): long silences need no model."""
 _CUT_SEARCH_S = 8.0
 """A region over the engine's window is cut at the quietest point of the window's last part."""
 
@@ -92,6 +94,8 @@ def speech_regions(
     Returns:
         In order, not overlapping; empty when nobody speaks.
     """
+    if threshold > 0 and np.abs(samples).max(initial=0.0) < _SILENT:
+        return []
     padded = np.pad(samples, (0, -len(samples) % FRAME))
     spoken = _spoken_frames(Silero().probabilities(padded), threshold, min_silence_s)
     regions = _padded(spoken, len(samples))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from serve_apps.args import SttArgs
 from serve_apps.errors import StageFailed
 from serve_apps.wire import STT_RATE_HZ, ModelCard, Samples, Segment, SttOptions, Word
@@ -45,6 +47,25 @@ class EchoStt:
     def close(self) -> None:
         """Remember it."""
         self.closed = True
+
+
+class GatedStt(EchoStt):
+    """Waits inside each call until the test opens the gate; `last` is the newest one made."""
+
+    last: GatedStt
+
+    def __init__(self, args: SttArgs) -> None:
+        super().__init__(args)
+        self.entered = threading.Semaphore(0)
+        self.gate = threading.Semaphore(0)
+        GatedStt.last = self
+
+    def transcribe(self, samples: Samples, options: SttOptions) -> list[Segment]:
+        """Say so, wait, then hear."""
+        self.entered.release()
+        if not self.gate.acquire(timeout=30):
+            raise StageFailed("stt", "Nobody opened the gate.")
+        return super().transcribe(samples, options)
 
 
 def _spread(text: str, duration_s: float) -> tuple[Word, ...]:
