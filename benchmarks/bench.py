@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Self
 
 from benchmarks import systems
 from benchmarks.raw_http import Target
+from benchmarks.rules import MAX_FLOOR_DRIFT, Rounds, Sampler, interleave
 from benchmarks.systems import CannotRun, Product
 
 MOCK = systems.CONFIGS / "mock.yaml"
@@ -41,6 +43,11 @@ class Bench:
     def samples(self, n_samples: int) -> int:
         """Samples to take where a whole run takes `n_samples`."""
         return max(3, n_samples // 5) if self.quick else n_samples
+
+    def rounds(self, floor: tuple[str, Sampler], others: Mapping[str, Sampler]) -> Rounds:
+        """Interleaved rounds; a quick run throws none away."""
+        max_drift = math.inf if self.quick else MAX_FLOOR_DRIFT
+        return interleave(floor, others, self.n_rounds, max_drift)
 
     def direct(self) -> Target:
         """The mock engine behind bare uvicorn."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 MAX_LOAD = 0.5
@@ -48,11 +48,18 @@ class Rounds:
 
     def differences(self, system: str, floor: str) -> list[float]:
         """`system` minus `floor`, round by round."""
-        return [a - b for a, b in zip(self.values[system], self.values[floor], strict=True)]
+        return [a - b for a, b in self._pairs(system, floor)]
 
-    def ratios(self, system: str, floor: str) -> list[float]:
-        """`system` over `floor`, round by round."""
-        return [a / b for a, b in zip(self.values[system], self.values[floor], strict=True)]
+    def ratio(self, system: str, floor: str) -> float:
+        """Median of `system` over `floor`, round by round; not a number when no round is valid."""
+        return spread([a / b for a, b in self._pairs(system, floor)]).median
+
+    def added(self, system: str, floor: str) -> float:
+        """Median of `system` minus `floor`, round by round; not a number when no round is valid."""
+        return spread(self.differences(system, floor)).median
+
+    def _pairs(self, system: str, floor: str) -> Iterator[tuple[float, float]]:
+        return zip(self.values[system], self.values[floor], strict=True)
 
 
 @dataclass(slots=True)
@@ -77,13 +84,19 @@ def drift(before: float, after: float) -> float:
     return abs(before - after) / min(before, after)
 
 
-def interleave(floor: tuple[str, Sampler], others: Mapping[str, Sampler], n_rounds: int) -> Rounds:
+def interleave(
+    floor: tuple[str, Sampler],
+    others: Mapping[str, Sampler],
+    n_rounds: int,
+    max_drift: float = MAX_FLOOR_DRIFT,
+) -> Rounds:
     """Measure floor, others in their order, floor; repeat until `n_rounds` rounds are valid.
 
     Args:
         floor: name and sampler of what the others are compared with.
         others: the product first, then its peers.
         n_rounds: valid rounds wanted; at most `MAX_ATTEMPTS_PER_ROUND` times as many are tried.
+        max_drift: largest drift of the floors of a valid round.
     """
     floor_name, floor_sampler = floor
     taken = _Taken({name: [] for name in (floor_name, *others)})
@@ -93,7 +106,7 @@ def interleave(floor: tuple[str, Sampler], others: Mapping[str, Sampler], n_roun
         before = statistics.median(floor_sampler())
         medians = {name: statistics.median(sampler()) for name, sampler in others.items()}
         after = statistics.median(floor_sampler())
-        if drift(before, after) > MAX_FLOOR_DRIFT:
+        if drift(before, after) > max_drift:
             taken.n_discarded += 1
             continue
         medians[floor_name] = (before + after) / 2

@@ -9,14 +9,13 @@ Gate: Raydio minus floor at most 5 ms when streaming, and at most a third of wha
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable
 
 from benchmarks.bench import MOCK, Bench
 from benchmarks.openai_client import first_text_ms, whole_ms
 from benchmarks.raw_http import Target
 from benchmarks.result import Gate, Measure, RowResult, measured
-from benchmarks.rules import Rounds, Sampler, interleave
+from benchmarks.rules import Rounds, Sampler
 
 ROW = 1
 TITLE = "API: time to the first token on a mock engine"
@@ -40,17 +39,16 @@ def _measure(bench: Bench, name: str, timer: Timer) -> Measure:
 
     peers, skipped = bench.gateways()
     others = {"raydio": bench.product(MOCK).target, **peers}
-    rounds = interleave(
-        ("direct", sampler(bench.direct())), {k: sampler(v) for k, v in others.items()}, bench.n_rounds
-    )
+    floor = ("direct", sampler(bench.direct()))
+    rounds = bench.rounds(floor, {name: sampler(target) for name, target in others.items()})
     gates = _gates(rounds, list(peers)) if timer is first_text_ms else ()
     return measured(name, "ms", "lower", rounds, skipped=skipped, gates=gates)
 
 
 def _gates(rounds: Rounds, peers: list[str]) -> tuple[Gate, ...]:
-    added = {name: statistics.median(rounds.differences(name, "direct")) for name in ("raydio", *peers)}
-    gates = [Gate(text="added ≤ 5 ms", value=added["raydio"], limit=5)]
+    added = rounds.added("raydio", "direct")
+    gates = [Gate(text="added ≤ 5 ms", value=added, limit=5)]
     if peers:
-        best = min(added[name] for name in peers)
-        gates.append(Gate(text="added / best peer's ≤ 1/3", value=added["raydio"] / best, limit=1 / 3))
+        best = min(rounds.added(peer, "direct") for peer in peers)
+        gates.append(Gate(text="added / best peer's ≤ 1/3", value=added / best, limit=1 / 3))
     return tuple(gates)

@@ -11,7 +11,6 @@ Unit: tokens a second.
 
 from __future__ import annotations
 
-import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from benchmarks.bench import MOCK, REAL, Bench
 from benchmarks.openai_client import tokens_per_s
 from benchmarks.raw_http import Target
 from benchmarks.result import Gate, Measure, RowResult, measured
-from benchmarks.rules import Rounds, Sampler, interleave
+from benchmarks.rules import Rounds, Sampler
 from benchmarks.systems import ROOT
 
 ROW = 2
@@ -48,9 +47,8 @@ def _mock(bench: Bench) -> Measure:
 
     peers, skipped = bench.gateways()
     others = {"raydio": bench.product(MOCK).target, **peers}
-    rounds = interleave(
-        ("direct", sampler(bench.direct())), {k: sampler(v) for k, v in others.items()}, bench.n_rounds
-    )
+    floor = ("direct", sampler(bench.direct()))
+    rounds = bench.rounds(floor, {name: sampler(target) for name, target in others.items()})
     gates = _times_best_peer(rounds, list(peers))
     name = "mock engine without waits, 8 streams"
     return measured(name, "tokens/s", "higher", rounds, skipped=skipped, gates=gates)
@@ -59,7 +57,7 @@ def _mock(bench: Bench) -> Measure:
 def _times_best_peer(rounds: Rounds, peers: list[str]) -> tuple[Gate, ...]:
     if not peers:
         return ()
-    ratio = min(statistics.median(rounds.ratios("raydio", peer)) for peer in peers)
+    ratio = min(rounds.ratio("raydio", peer) for peer in peers)
     return (Gate(text="≥ 2 × the best peer", value=ratio, limit=2, at_most=False),)
 
 
@@ -76,8 +74,8 @@ def _real_measure(bench: Bench, product: Target, engine: subprocess.Popen[str], 
     def through_product() -> list[float]:
         return [tokens_per_s(product, n_streams, N_TOKENS_REAL)]
 
-    rounds = interleave(("engine", in_process), {"raydio": through_product}, bench.n_rounds)
-    ratio = statistics.median(rounds.ratios("raydio", "engine"))
+    rounds = bench.rounds(("engine", in_process), {"raydio": through_product})
+    ratio = rounds.ratio("raydio", "engine")
     gate = Gate(text="≥ 0.97 × the engine itself", value=ratio, limit=0.97, at_most=False)
     streams = "1 stream" if n_streams == 1 else f"{n_streams} streams"
     name = f"real engine, {streams}"

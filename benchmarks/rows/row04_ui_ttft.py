@@ -11,15 +11,13 @@ Unit: ms. Gate: at most 1.5 times the floor.
 
 from __future__ import annotations
 
-import statistics
-
 from benchmarks import chromium
 from benchmarks.bench import MOCK, Bench
 from benchmarks.chromium import Call
 from benchmarks.gradio_queue import first_token_ms
 from benchmarks.raw_http import Target
 from benchmarks.result import Gate, RowResult, measured
-from benchmarks.rules import Sampler, interleave
+from benchmarks.rules import Sampler
 
 ROW = 4
 TITLE = "Chat page: Enter to the first token on a mock engine"
@@ -37,8 +35,8 @@ def run(bench: Bench) -> RowResult:
         return lambda: first_token_ms(pages[name], calls[name], n_sends)
 
     floor = ("plain Gradio", sampler("plain Gradio"))
-    rounds = interleave(floor, {"raydio": sampler("raydio")}, bench.n_rounds)
-    ratio = statistics.median(rounds.ratios("raydio", "plain Gradio"))
+    rounds = bench.rounds(floor, {"raydio": sampler("raydio")})
+    ratio = rounds.ratio("raydio", "plain Gradio")
     gate = Gate(text="≤ 1.5 × plain Gradio", value=ratio, limit=1.5)
     measure = measured("replayed page, to the first token", "ms", "lower", rounds, gates=(gate,))
     return RowResult(row=ROW, title=TITLE, measures=(measure,))

@@ -8,8 +8,6 @@ Units: ms, KB. Gate: visible in at most 1.2 times the floor's time.
 
 from __future__ import annotations
 
-import statistics
-
 from playwright.sync_api import Browser
 
 from benchmarks import chromium
@@ -17,7 +15,7 @@ from benchmarks.bench import MOCK, Bench
 from benchmarks.chromium import FirstPage
 from benchmarks.raw_http import Target
 from benchmarks.result import Gate, RowResult, counted, measured
-from benchmarks.rules import Sampler, interleave
+from benchmarks.rules import Sampler
 
 ROW = 5
 TITLE = "Chat page: first load, nothing cached"
@@ -36,8 +34,8 @@ def run(bench: Bench) -> RowResult:
             return lambda: _load(browser, pages[name], loads[name])
 
         floor = ("plain Gradio", sampler("plain Gradio"))
-        rounds = interleave(floor, {"raydio": sampler("raydio")}, bench.n_rounds)
-    ratio = statistics.median(rounds.ratios("raydio", "plain Gradio"))
+        rounds = bench.rounds(floor, {"raydio": sampler("raydio")})
+    ratio = rounds.ratio("raydio", "plain Gradio")
     gate = Gate(text="≤ 1.2 × plain Gradio", value=ratio, limit=1.2)
     visible = measured("until the text box can be seen", "ms", "lower", rounds, gates=(gate,))
     sizes = {name: [load.wire_kb for load in taken] for name, taken in loads.items()}
