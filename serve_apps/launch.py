@@ -18,6 +18,8 @@ from serve_apps.run_state import RunState
 from serve_apps.settings import settings
 
 POLL_S = 0.1
+EXIT_NOT_OURS = 4
+"""Exit status of a supervisor that finds its home owned by another."""
 STOP_LIMIT_S = 13.0
 """A little over the supervisor's own limit."""
 
@@ -73,6 +75,8 @@ def outcome(supervisor: subprocess.Popen[bytes], state: RunState | None) -> RunS
         return state
     if state and state.failure:
         raise SetupError(state.failure.message, state.failure.hint)
+    if supervisor.poll() == EXIT_NOT_OURS:
+        raise run_state.already_running(run_state.read())
     if supervisor.poll() is not None and not (state and state.phase == "stopped"):
         if state:
             processes.stop(state.family)

@@ -25,12 +25,13 @@ from serve_apps import cluster, local_ray, machine, processes, run_state, serve_
 from serve_apps.args import StageArgs
 from serve_apps.errors import AlreadyRunning, RaydioError, SetupError
 from serve_apps.fetching import Fetching
+from serve_apps.launch import EXIT_NOT_OURS
 from serve_apps.run_state import ApplicationState, Failure, Phase, RunState
 from serve_apps.serve_config import ApplicationConfig, DeployConfig
 from serve_apps.settings import settings
 from serve_apps.wire import ApplicationStatus
 
-EXIT_FAILED, EXIT_NOT_OURS = 1, 4
+EXIT_FAILED = 1
 STARTING_POLL_S, READY_POLL_S = 0.25, 2.0
 STOP_LIMIT_S = 10.0
 """Everything is killed when stopping takes longer."""
@@ -119,7 +120,8 @@ class Run:
     def _deploy_what_is_fetched(self) -> None:
         ready = [one for one in self._waiting if self._fetching.is_done(_model_of(one))]
         self._waiting = [one for one in self._waiting if one not in ready]
-        cluster.deploy(ready)
+        if ready:
+            cluster.deploy(ready)
 
     def _watch(self) -> None:
         while not self._told_to_stop(READY_POLL_S):

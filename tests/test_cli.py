@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from serve_apps import launch, live_table, processes, run_state
 from serve_apps.cli import app
-from serve_apps.errors import SetupError
+from serve_apps.errors import AlreadyRunning, SetupError
 from serve_apps.run_state import ApplicationState, RunState
 
 CONFIG = """
@@ -203,6 +203,22 @@ def test_a_supervisor_that_dies_is_told() -> None:
     dead.wait()
     with pytest.raises(SetupError, match=r"ended unexpectedly \(exit status 9\).*supervisor.log"):
         launch.outcome(dead, None)
+
+
+def test_losing_the_race_for_a_home_is_told() -> None:
+    late = subprocess.Popen([sys.executable, "-c", f"raise SystemExit({launch.EXIT_NOT_OURS})"])
+    late.wait()
+    with pytest.raises(AlreadyRunning, match="runs already"):
+        launch.outcome(late, None)
+
+
+def test_only_one_process_owns_a_home() -> None:
+    program = "from serve_apps import run_state\nwith run_state.ownership(): pass"
+    with run_state.ownership():
+        second = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
+    assert "AlreadyRunning" in second.stderr
+    with run_state.ownership():
+        pass
 
 
 def test_without_a_terminal_each_change_is_a_line() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 
 from serve_apps import processes
 from serve_apps.machine import free_port
+from serve_apps.ray_environment import ray_folder
 from serve_apps.run_state import RunState
 
 ROOT = Path(__file__).parents[2]
@@ -43,19 +45,19 @@ class Raydio:
         self.environment = os.environ | {"RAYDIO_HOME": str(self.home), "PYTHONPATH": str(ROOT)}
         self.seen: set[processes.Footprint] = set()
 
-    def command(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "serve_apps.cli", *arguments],
             check=False,
             capture_output=True,
             text=True,
-            env=self.environment | environment,
+            env=self.environment,
             timeout=120,
         )
 
-    def up(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def up(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         options = ("--port", str(self.port), "--no-browser", *arguments)
-        return self.command("up", str(self.config), *options, **environment)
+        return self.command("up", str(self.config), *options)
 
     @contextmanager
     def in_the_foreground(self) -> Iterator[subprocess.Popen[str]]:
@@ -89,6 +91,10 @@ class Raydio:
             time.sleep(0.05)
         raise TimeoutError(f"{self.state()}")
 
+    def clean_up(self) -> None:
+        self.command("down")
+        shutil.rmtree(ray_folder(self.home))
+
     def assert_nothing_is_left(self) -> None:
         assert self.seen
         left = [psutil.Process(pid) for pid, created in self.seen if processes.is_alive((pid, created))]
@@ -105,7 +111,7 @@ def listens(port: int) -> bool:
 def raydio(tmp_path: Path) -> Iterator[Raydio]:
     one = Raydio(tmp_path, "llm")
     yield one
-    one.command("down")
+    one.clean_up()
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +122,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Raydio]:
     assert done.returncode == 0, done.stderr
     one.state()
     yield one
-    one.command("down")
+    one.clean_up()
 
 
 def test_up_prints_one_url_with_its_token(running: Raydio) -> None:
@@ -166,12 +172,13 @@ def test_it_deploys_to_a_cluster_that_is_there(running: Raydio, tmp_path: Path) 
         "RAY_AUTH_TOKEN_PATH": str(running.home / "ray_token"),
     }
     guest = Raydio(tmp_path, "guest")
-    done = guest.up(**access)
+    guest.environment |= access
+    done = guest.up()
     assert done.returncode == 0, done.stderr
-    status = json.loads(guest.command("status", "--json", **access).stdout)
+    status = json.loads(guest.command("status", "--json").stdout)
     assert [(one["name"], one["status"]) for one in status["applications"]] == [("guest", "healthy")]
-    assert guest.command("down", **access).returncode == 0
-    assert guest.command("status", **access).returncode == 3
+    assert guest.command("down").returncode == 0
+    assert guest.command("status").returncode == 3
     assert running.command("status").returncode == 0
 
 
@@ -227,3 +234,4 @@ def test_an_application_that_fails_is_told_and_all_is_stopped(tmp_path: Path) ->
     assert "Traceback" not in done.stdout + done.stderr
     one.assert_nothing_is_left()
     assert one.command("logs", "llm").returncode == 0
+    one.clean_up()
