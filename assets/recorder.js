@@ -102,6 +102,7 @@ const start = async (mode) => {
   }
   // Let go while the browser was asking for permission: nothing was said yet.
   if (take.released || recording !== take) { discard(take, "ready"); return; }
+  document.dispatchEvent(new CustomEvent("raydio-stop")); // sound that was on its way when the button was pressed
   show("recording", take.mode);
 };
 const discard = (take, words) => {

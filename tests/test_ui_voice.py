@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,15 +38,18 @@ REQUEST = gr.Request(session_hash="anna")
 
 
 class ScriptedVoice(FakeVoiceChat):
-    """Plays the events it is given."""
+    """Plays the events it is given; an asyncio.Event is waited for."""
 
-    def __init__(self, *events: TurnEvent) -> None:
+    def __init__(self, *events: TurnEvent | asyncio.Event) -> None:
         super().__init__()
         self.events = events
 
     async def _events(self) -> Any:
         for event in self.events:
-            yield event
+            if isinstance(event, asyncio.Event):
+                await event.wait()
+            else:
+                yield event
 
 
 class DownVoice(FakeVoiceChat):
@@ -204,6 +208,34 @@ async def test_closing_a_handler_closes_the_turn() -> None:
     await anext(shown)
     await shown.aclose()  # type: ignore[attr-defined]
     assert (voice.n_closed, voice.n_finished) == (1, 0)
+
+
+@pytest.mark.parametrize(("leave", "left"), [("stop", [("user", TRANSCRIPT)]), ("discard", [])])
+async def test_a_turn_that_is_left_ends_at_once(leave: str, left: list[tuple[str, str]]) -> None:
+    voice = ScriptedVoice(FinalTranscript(text=TRANSCRIPT), asyncio.Event())
+    talk = Conversation(voice)
+    shown = []
+    async for values in talk.recorded([], "", 1.0, recorded(), REQUEST):
+        shown.append(values)
+        if texts(values[1]) == [("user", TRANSCRIPT)]:
+            await getattr(talk, leave)(REQUEST)
+    assert texts(shown[-1][1]) == left
+    assert shown[-1][0]["submit_btn"] == "Send"
+    assert (voice.n_closed, voice.n_finished) == (1, 0)
+
+
+async def test_a_turn_that_is_overtaken_leaves_the_page_to_the_next() -> None:
+    voice = ScriptedVoice(TextDelta(text="Endless"), asyncio.Event())
+    talk = Conversation(voice)
+    first = talk.recorded([], "", 1.0, recorded(), REQUEST)
+    await anext(first)
+    second = talk.typed("Next", [], "", 1.0, REQUEST)
+    await anext(second)
+    assert [log for _, log, _ in [s async for s in first] if isinstance(log, list)] == []
+    assert voice.n_closed == 1
+    await talk.stop(REQUEST)
+    rest = [s async for s in second]
+    assert texts(rest[-1][1])[0] == ("user", "Next")
 
 
 async def test_voices_are_listed_after_the_standard_one_or_not_at_all() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gradio as gr
@@ -42,11 +42,37 @@ def busy(*, clear: bool) -> Any:
     return gr.update(value="", **buttons) if clear else gr.update(**buttons)
 
 
+@dataclass(slots=True)
+class Turn:
+    """A turn under way in one tab.
+
+    Not ended by Gradio's `cancels`: its last updates may arrive after those of the handler that cancels.
+    """
+
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    discard: bool = False
+    """The log was cleared: show nothing of it."""
+    overtaken: bool = False
+    """The next turn has begun: the page is its business now."""
+
+
 class Conversation:
     """The handlers of the page; each yields new values of the box, the log and the player."""
 
     def __init__(self, voice: VoiceChat) -> None:
         self._voice = voice
+        self._turns: dict[str, Turn] = {}
+
+    async def stop(self, request: gr.Request) -> None:
+        """End this tab's turn; what came stays."""
+        if turn := self._turns.get(request.session_hash or ""):
+            turn.stop.set()
+
+    async def discard(self, request: gr.Request) -> None:
+        """End this tab's turn and forget what came."""
+        if turn := self._turns.get(request.session_hash or ""):
+            turn.discard = True
+            turn.stop.set()
 
     async def recorded(
         self, log: list[ChatMessage], voice: str, speed: float, event: gr.EventData, request: gr.Request
@@ -93,21 +119,46 @@ class Conversation:
     ) -> AsyncGenerator[Shown, None]:
         answer = SpokenAnswer(typed)
         history = [*before, *([said("user", defuse(typed))] if typed else [])]
-        turn = replace(asked, audio=audio, turn=replace(asked.turn, messages=conversation(history)))
+        request = replace(asked, audio=audio, turn=replace(asked.turn, messages=conversation(history)))
+        turn = self._begin(asked.turn.caller)
         yield busy(clear=bool(typed)), [*before, *answer.messages()], None
+        try:
+            async with aclosing(self._events(answer, request, turn)) as sounds:
+                async for sound in sounds:
+                    log = gr.skip() if turn.overtaken else [*before, *answer.messages()]
+                    yield gr.skip(), log, sound
+        finally:
+            if self._turns.get(asked.turn.caller) is turn:
+                del self._turns[asked.turn.caller]
+        answer.stop()
+        if not turn.overtaken:
+            yield idle(), [] if turn.discard else [*before, *answer.messages()], gr.skip()
+
+    def _begin(self, caller: str) -> Turn:
+        """A new turn of a tab; the one before it, if it is still under way, ends unseen."""
+        if earlier := self._turns.get(caller):
+            earlier.overtaken = True
+            earlier.stop.set()
+        self._turns[caller] = Turn()
+        return self._turns[caller]
+
+    async def _events(
+        self, answer: SpokenAnswer, request: VoiceTurnRequest, turn: Turn
+    ) -> AsyncGenerator[Any, None]:
+        """Fill `answer`; yield the player's new values at the pace of a screen."""
+        events = batches(self._voice.stream_turn(request), turn.stop)
         with PlayerStream() as sound:
             try:
-                async with aclosing(batches(self._voice.stream_turn(turn))) as batched:
-                    async for events in batched:
+                async with aclosing(events) as batched:
+                    async for batch in batched:
                         silent = sound.value() is None
-                        for event in events:
+                        for event in batch:
                             answer.add(event)
                         for piece in answer.new_sound():
                             sound.add(piece)
-                        yield gr.skip(), [*before, *answer.messages()], _first(sound, silent=silent)
+                        yield _first(sound, silent=silent and not turn.stop.is_set())
             except RaydioError as error:
                 answer.fail(error)
-        yield idle(), [*before, *answer.messages()], gr.skip()
 
 
 def _first(sound: PlayerStream, *, silent: bool) -> Any:

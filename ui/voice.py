@@ -13,7 +13,7 @@ from serve_apps.settings import ASSETS
 from ui import shell
 from ui.player import STOP_JS, player
 from ui.recorder import recorder
-from ui.spoken_turns import Conversation, endpoint, idle
+from ui.spoken_turns import Conversation, endpoint
 
 N_AT_ONCE = 32
 """Turns under way at the same time; the models' own queues decide who waits."""
@@ -121,7 +121,12 @@ def voice_choices(tts: Tts) -> Any:
 def _wire(widgets: Widgets, talk: Conversation) -> None:
     log, box, microphone, speech = widgets.log, widgets.box, widgets.microphone, widgets.player
     settings = [log, widgets.voice, widgets.speed]
-    turns: list[Any] = [
+    for listen, handler, first in (
+        (microphone.recorded, talk.recorded, []),
+        (widgets.sample.click, talk.sample, []),
+        (box.submit, talk.typed, [box]),
+        (log.retry, talk.retry, []),
+    ):
         listen(
             handler,
             [*first, *settings],
@@ -131,24 +136,10 @@ def _wire(widgets: Widgets, talk: Conversation) -> None:
             concurrency_id="voice",
             api_visibility="private",
         )
-        for listen, handler, first in (
-            (microphone.recorded, talk.recorded, []),
-            (widgets.sample.click, talk.sample, []),
-            (box.submit, talk.typed, [box]),
-            (log.retry, talk.retry, []),
-        )
-    ]
-    for leave in (microphone.press, speech.stop, box.stop, log.clear):
-        leave(
-            idle,
-            None,
-            box,
-            js=STOP_JS,
-            cancels=turns,
-            show_progress="hidden",
-            queue=False,
-            api_visibility="private",
-        )
+    quick: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
+    for leave in (microphone.press, speech.stop, box.stop):
+        leave(talk.stop, None, None, js=STOP_JS, **quick)
+    log.clear(talk.discard, None, None, js=STOP_JS, **quick)
 
 
 def _endpoint(voice: VoiceChat) -> None:
