@@ -37,7 +37,7 @@ async def batches(
             batch, arrived[:] = arrived[:], []
             yield batch
             patience_s = PULSE_S
-            if not pump.done():
+            if batch and not pump.done():  # the first item after a pulse has waited enough
                 await asyncio.sleep(FRAME_S)
         if not pump.cancelled():
             pump.result()
