@@ -303,6 +303,18 @@ def test_retry_edit_undo(page: Page) -> None:
     ]
 
 
+def test_a_copy_is_what_the_model_wrote(page: Page) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    with served(fake_clients(chat=FakeChat("Write <img src=x> so.")), "chat") as address:
+        _ask(page, address, "Hello")
+        expect(page.get_by_text("tok/s")).to_be_visible()
+        copied = "async () => await navigator.clipboard.readText()"
+        page.get_by_role("button", name="Copy message").last.click()
+        _until(page, lambda: page.evaluate(copied) == "Write <img src=x> so.")
+        page.get_by_role("button", name="Copy conversation").click()
+        _until(page, lambda: page.evaluate(copied) == "user: Hello\n\nassistant: Write <img src=x> so.")
+
+
 def test_an_example_is_one_click(page: Page) -> None:
     with served(fake_clients(), "chat") as address:
         page.goto(f"{address}/ui/chat/")

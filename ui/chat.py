@@ -39,6 +39,7 @@ def build(clients: Clients) -> gr.Blocks:
     with shell.page("chat", "Chat", clients, ["llm"], heading=False) as blocks:
         widgets = Widgets(_log(), _box(), *_settings())
         _wire(widgets, Conversation(clients.chat, widgets))
+        blocks.load(None, js=(ASSETS / "chat_copy.js").read_text())
         api(endpoint(clients.chat), api_name="chat", concurrency_limit=N_AT_ONCE, concurrency_id="chat")
     blocks.queue(default_concurrency_limit=N_AT_ONCE, max_size=QUEUE_LIMIT)
     return blocks
