@@ -5,6 +5,7 @@ const LEAD_S = 0.02; // between the first sound's arrival and its start
 const GUARD_S = 0.15; // silence after running dry, so that it does not happen again at once
 const FADE_S = 0.008; // a stop without a click
 const N_TRIES = 8;
+const BAR_PX = 3; // of the picture of what was heard last, one bar a frame
 const PATIENCE_MS = 1000; // a sound card takes this long to start on a crowded machine
 const PLAY = "M4 2.5v11l9.5-5.5z", PAUSE = "M4 3h3v10H4zM9 3h3v10H9z";
 const HINTS = { blocked: "Press play to hear it.", failed: "The sound stopped arriving. Ask again." };
@@ -13,7 +14,10 @@ const $ = (name) => element.querySelector(`.ray-player${name}`);
 let context = null; // one AudioContext at the stream's own rate: its resampler then sees one signal, without seams
 let output = null, meter = null;
 let now_playing = null; // {id, rate_hz, asked_ms, until, n_samples, done, gone, sources}
+const levels = [];
 let asked_ms = performance.now(); // when the user last asked for something
+
+const OVER = ["idle", "done", "failed"];
 
 // ---- what the user sees --------------------------------------------------------------------------
 const show = (state) => {
@@ -29,6 +33,19 @@ const show = (state) => {
 };
 const played_s = (playing) =>
   Math.max(0, playing.n_samples / context.sampleRate - Math.max(0, playing.until - context.currentTime));
+const show_level = (loudness) => {
+  levels.push(Math.min(1, loudness * 5));
+  const canvas = $("-level"), pen = canvas.getContext("2d"), scale = devicePixelRatio;
+  const [width, height] = [canvas.clientWidth * scale, canvas.clientHeight * scale];
+  if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
+  levels.splice(0, levels.length - Math.ceil(width / (BAR_PX * scale)));
+  pen.clearRect(0, 0, width, height);
+  pen.fillStyle = getComputedStyle(canvas).color;
+  levels.forEach((level, i) => {
+    const bar = Math.max(scale, level * height);
+    pen.fillRect(width - (levels.length - i) * BAR_PX * scale, (height - bar) / 2, (BAR_PX - 1) * scale, bar);
+  });
+};
 const draw = () => {
   if (!now_playing) return;
   const seconds = played_s(now_playing);
@@ -41,8 +58,8 @@ const draw = () => {
   const wave = new Float32Array(meter.fftSize);
   meter.getFloatTimeDomainData(wave);
   const loudness = Math.sqrt(wave.reduce((sum, x) => sum + x * x, 0) / wave.length);
-  $("-level i").style.transform = `scaleX(${Math.min(1, loudness * 4).toFixed(3)})`;
-  if ($("").dataset.state !== "done") requestAnimationFrame(draw);
+  if ($("").dataset.state === "playing") show_level(loudness);
+  if (!OVER.includes($("").dataset.state)) requestAnimationFrame(draw);
 };
 
 // ---- sound ---------------------------------------------------------------------------------------
@@ -132,11 +149,10 @@ const play = async ({ stream, rate_hz, pcm }) => {
 };
 const stop = () => {
   const playing = now_playing;
-  if (!playing || ["done", "idle"].includes($("").dataset.state)) return;
+  if (!playing || OVER.includes($("").dataset.state)) return;
   silence();
   context.resume();
   playing.done = true;
-  $("-level i").style.transform = "scaleX(0)";
   show("done");
 };
 
@@ -164,12 +180,12 @@ document.addEventListener("raydio-release", (event) => { asked_ms = event.detail
 document.addEventListener("raydio-press", stop);
 document.addEventListener("raydio-stop", stop);
 
-let last = null;
+const seen = new Set(); // the value comes again with every yield, and with those of a handler that was replaced
 const changed = () => {
   const value = props.value;
   if (!value?.stream) { stop(); return; }
-  if (value.stream === last) return;
-  last = value.stream;
+  if (seen.has(value.stream)) return;
+  seen.add(value.stream);
   play(value);
 };
 watch("value", changed);

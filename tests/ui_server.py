@@ -64,6 +64,13 @@ def served(clients: Clients, *pages: str) -> Iterator[str]:
         mount(app, clients, pages or tuple(shell.PAGES))
         return app
 
+    with served_app(build) as address:
+        yield address
+
+
+@contextmanager
+def served_app(build: Callable[[], FastAPI]) -> Iterator[str]:
+    """Serve what `build` makes; it is called in the server's loop, where Gradio wants to be set up."""
     server = _Server(build)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -44,7 +44,7 @@ _TEMPLATE = """
   <button type="button" class="ray-player-stop" aria-label="Stop" disabled>
     <svg viewBox="0 0 16 16" width="16" height="16" aria-hidden="true"><path d="M3 3h10v10H3z"/></svg>
   </button>
-  <span class="ray-player-level" aria-hidden="true"><i></i></span>
+  <canvas class="ray-player-level" aria-hidden="true"></canvas>
   <span class="ray-player-time" role="timer" aria-live="off">0:00</span>
   <span class="ray-player-hint" role="status"></span>
 </div>

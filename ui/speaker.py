@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from typing import Any
 
 import gradio as gr
@@ -46,6 +47,8 @@ class Speaker:
     def __init__(self, tts: Tts) -> None:
         self._tts = tts
         self._voices: list[Voice] = []
+        self._latest: dict[str | None, object] = {}
+        """What each tab asked for last."""
 
     async def settings(self) -> tuple[Any, Any, Any]:
         """Fill languages and voices when the page opens; show what this engine can do."""
@@ -87,20 +90,30 @@ class Speaker:
         pitch: float,
         format: str,  # noqa: A002 (the word everybody uses for it)
         reference: str | None,
+        tab: gr.Request,
     ) -> AsyncIterator[Shown]:
-        """Speak: sound for the player as it comes, then the file."""
+        """Speak: sound for the player as it comes, then the file. Speaking again in the same tab ends it."""
+        self._latest[tab.session_hash] = mine = object()
         with shell.shown():
             request = await _request(text, voice, language, speed, pitch, reference)
             yield None, "", _hidden(), _hidden()
             with PlayerStream() as sound, SpeechFile(format) as file:
                 clock = Clock()
-                async for chunks in batches(self._tts.stream_speak(request)):
-                    for chunk in chunks:
-                        clock.heard(chunk.duration_s)
-                        sound.add(chunk)
-                    await asyncio.to_thread(file.write, chunks)
-                    yield sound.value(), clock.line(), gr.skip(), gr.skip()
+                async with aclosing(batches(self._tts.stream_speak(request))) as news:
+                    async for chunks in news:
+                        if self._latest[tab.session_hash] is not mine:
+                            file.discard()
+                            return
+                        for chunk in chunks:
+                            clock.heard(chunk.duration_s)
+                            sound.add(chunk)
+                        await asyncio.to_thread(file.write, chunks)
+                        yield sound.value(), clock.line(), gr.skip(), gr.skip()
             yield sound.value(), clock.line(), *_offered(file)
+
+    def forget(self, tab: gr.Request) -> None:
+        """The tab was closed."""
+        self._latest.pop(tab.session_hash, None)
 
 
 class Clock:

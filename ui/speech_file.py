@@ -53,12 +53,19 @@ class SpeechFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None and self._writer is not None and self._resampler is not None:
+        if kind is not None or self._writer is None:
+            self.discard()
+            return
+        if self._resampler is not None:
             self._writer.write(to_int16(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True)))
+        self._writer.close()
+
+    def discard(self) -> None:
+        """Remove the file, whatever is in it."""
         if self._writer is not None:
             self._writer.close()
-        if kind is not None or self._writer is None:
-            shutil.rmtree(self.path.parent, ignore_errors=True)
+            self._writer = None
+        shutil.rmtree(self.path.parent, ignore_errors=True)
 
     def write(self, chunks: list[Audio]) -> None:
         """Append chunks, all at the same rate."""

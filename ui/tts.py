@@ -54,9 +54,10 @@ def build(clients: Clients) -> gr.Blocks:
     with shell.page("tts", "Text to speech", clients, ["tts"], lead=LEAD) as blocks:
         widgets = _lay_out()
         speaker = Speaker(clients.tts)
+        _endpoint(clients.tts)  # first: Gradio gives the name to whichever handler claims it first
         _wire(widgets, speaker)
-        _endpoint(clients.tts)
         settings = [widgets.language, widgets.voice, widgets.reference]
+        blocks.unload(speaker.forget)
         blocks.load(speaker.settings, None, settings, queue=False, api_visibility="private")
     blocks.queue(default_concurrency_limit=N_AT_ONCE, max_size=256)
     return blocks
@@ -130,6 +131,7 @@ def _wire(widgets: Widgets, speaker: Speaker) -> None:
             widgets.shown,
             js=CUT,
             show_progress="hidden",
+            trigger_mode="multiple",
             concurrency_limit=N_AT_ONCE,
             concurrency_id="tts",
             api_visibility="private",
