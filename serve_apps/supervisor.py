@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import psutil
 import ray
+from ray.serve.exceptions import RayServeException
 
 from serve_apps import cluster, local_ray, machine, processes, run_state, serve_config
 from serve_apps.args import StageArgs
@@ -75,16 +76,20 @@ class Run:
         self._publish("checking")
         try:
             self._start(self._checked())
-            if self._state.address:
-                return 0
-            self._watch()
+            if not self._state.address:
+                self._watch()
         except RaydioError as error:
             _log.exception("The start failed")
             self._state.failure = Failure(message=error.message, hint=error.hint)
-        if not self._state.address:
-            self._tear_down()
-        self._publish("failed" if self._state.failure else "stopped")
-        return EXIT_FAILED if self._state.failure else 0
+        finally:
+            if not self._state.address:
+                self._tear_down()
+        if self._state.failure:
+            self._publish("failed")
+            return EXIT_FAILED
+        if not self._state.ready:
+            self._publish("stopped")
+        return 0
 
     def _checked(self) -> DeployConfig:
         config = serve_config.load(self._config_path)
@@ -130,7 +135,7 @@ class Run:
             self._publish("ready" if healthy else "degraded")
 
     def _refresh(self) -> None:
-        found = {status.name: status for status in cluster.statuses()}
+        found = {status.name: status for status in self._statuses()}
         waiting = {application.name: application for application in self._waiting}
         for state in self._state.applications:
             if state.name in waiting:
@@ -140,6 +145,13 @@ class Run:
         self._publish(self._state.phase)
         if self._state.phase == "starting":
             self._refuse_failed()
+
+    def _statuses(self) -> list[ApplicationStatus]:
+        try:
+            return cluster.statuses()
+        except (ray.exceptions.RayError, RayServeException, TimeoutError) as error:
+            _log.warning("Serve does not answer: %s", error)
+            return [_silent(application.name) for application in self._state.applications]
 
     def _refuse_failed(self) -> None:
         for state in self._state.applications:
@@ -199,6 +211,12 @@ def _model_of(application: ApplicationConfig) -> str:
 def _waiting(application: ApplicationConfig) -> ApplicationState:
     engine = application.args.engine if isinstance(application.args, StageArgs) else ""
     return ApplicationState(name=application.name, model=_model_of(application), engine=engine)
+
+
+def _silent(name: str) -> ApplicationStatus:
+    return ApplicationStatus(
+        name=name, status="unhealthy", message="Serve does not answer", n_replicas=0, n_replicas_target=0
+    )
 
 
 def _take_over(status: ApplicationStatus, state: ApplicationState, node: str) -> None:

@@ -111,6 +111,18 @@ def test_ray_gets_a_private_token_and_free_ports(raydio_home: Path, listener: in
     assert str(listener) not in {value for name, value in first.items() if name.endswith("PORT")}
 
 
+def test_haproxy_listens_for_metrics_on_loopback_only(raydio_home: Path, tmp_path: Path) -> None:
+    script = ray_environment(raydio_home)["RAY_SERVE_HAPROXY_BINARY_PATH"]
+    config = tmp_path / "haproxy.cfg"
+    config.write_text("frontend a\n  bind :9101\n  bind *:8404\n  bind 0.0.0.0:8000\n")
+    told = subprocess.run(
+        [script, "-v", "-f", str(config)], check=True, capture_output=True, text=True
+    ).stdout
+    assert "HAProxy version" in told
+    wanted = "frontend a\n  bind 127.0.0.1:9101\n  bind 127.0.0.1:8404\n  bind 0.0.0.0:8000\n"
+    assert config.read_text() == wanted
+
+
 def test_rays_folder_is_private_short_and_one_per_home(tmp_path: Path) -> None:
     one, other = ray_folder(tmp_path / "one"), ray_folder(tmp_path / "other")
     assert one != other
