@@ -24,8 +24,9 @@ _FORWARDED = {b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-prefix", 
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 _LOGIN_BODY_BYTES = 4096
 _OPEN: dict[str, Response] = {
-    # Browsers fetch the manifest that Gradio's pages link to without cookies.
+    # Browsers ask for these by themselves, without cookies.
     "/manifest.json": JSONResponse({"name": "Raydio", "start_url": "/ui/", "display": "standalone"}),
+    "/favicon.ico": Response((ASSETS / "favicon.svg").read_bytes(), media_type="image/svg+xml"),
 }
 """Answered to everybody, like `/healthz`."""
 

@@ -7,6 +7,7 @@ builder does, with theme and limits given to the mount.
 # No `from __future__ import annotations`: Serve checks `args:` only against an annotation that is a class.
 
 import importlib
+
 from fastapi import FastAPI
 from ray.serve import Application
 

@@ -45,6 +45,8 @@ def ray_environment(home: Path) -> dict[str, str]:
         "RAY_AUTH_TOKEN_PATH": str(_private_token(home / "ray_token")),
         "RAY_USAGE_STATS_ENABLED": "0",
         "GRADIO_ANALYTICS_ENABLED": "False",
+        # Gradio recomputes statistics of its queue after every event, with pandas, for a page that is off.
+        "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000",
         "OMP_NUM_THREADS": "1",
     }
 

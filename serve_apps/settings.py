@@ -1,4 +1,4 @@
-"""The environment, read in one place: addresses, secrets, folders. What runs is the Serve config's business."""
+"""The environment, read in one place: addresses, secrets, folders. What runs is in the Serve config."""
 
 from __future__ import annotations
 
