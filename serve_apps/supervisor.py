@@ -93,14 +93,13 @@ class Run:
 
     def _checked(self) -> DeployConfig:
         config = serve_config.load(self._config_path)
-        port = self._port or config.port
+        self._port = self._port or config.port
+        self._state.applications = [_waiting(application) for application in config.applications]
+        self._state.url = _url(config.host, self._port, self._state.address)
         if not self._state.address:
-            machine.check_port(config.host, port)
+            machine.check_port(config.host, self._port)
             machine.check_memory()
             machine.check_disk(settings().home_dir)
-        self._state.url = _url(config.host, port, self._state.address)
-        self._state.applications = [_waiting(application) for application in config.applications]
-        self._port = port
         return config
 
     def _start(self, config: DeployConfig) -> None:
