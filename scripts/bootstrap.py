@@ -133,7 +133,7 @@ class Environment:
         if ensured.returncode:
             self._fetch_pip()
         else:
-            self._pip("install", f"pip=={PIP_VERSION}")
+            self._pip(None, "install", f"pip=={PIP_VERSION}")
 
     def _fetch_pip(self) -> None:
         with tempfile.TemporaryDirectory() as scratch:
@@ -153,17 +153,18 @@ class Environment:
         target = f"{self.root}[{','.join(extras)}]" if extras else str(self.root)
         constraints = str(self.root / "constraints.txt")
         limits = ["--constraint", constraints, "--build-constraint", constraints]
-        self._pip("install", *limits, "--editable", target)
+        self._pip(InstallLine(), "install", *limits, "--editable", target)
 
-    def _pip(self, *arguments: str) -> None:
+    def _pip(self, line: InstallLine | None, *arguments: str) -> None:
         command = [str(self.python), "-m", "pip", "--disable-pip-version-check", *arguments]
-        line = InstallLine()
         pip = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         with pip, self.log.open("w") as log:
             for told in pip.stdout:
                 log.write(told)
-                line.follow(told)
-        line.end()
+                if line:
+                    line.follow(told)
+        if line:
+            line.end()
         if pip.returncode:
             last = "".join(f"  {told}\n" for told in self.log.read_text().splitlines()[-8:])
             raise BootstrapError(
