@@ -6,6 +6,7 @@ import argparse
 import sys
 from datetime import UTC, datetime
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -31,14 +32,19 @@ def main() -> int:
     """The exit status: 0 when every gate held, 1 when one did not, 2 when nothing was measured."""
     options = _options()
     if options.command == "table":
-        rows, about = from_json(LATEST.read_text())
+        rows, about = from_json(options.file.read_text())
         sys.stdout.write(table.markdown(rows, about))
         return 0
     reason = too_loaded()
     if reason and not options.force:
         sys.stderr.write(f"{reason}\n")
         return 2
-    about = {**machine.describe(), "started": datetime.now(UTC).isoformat(timespec="seconds")}
+    about = machine.describe() | {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": " ".join(["python -m benchmarks", *sys.argv[1:]]),
+        "quick": options.quick,
+        "engines": [options.engine] if options.engine else list(ENGINES),
+    }
     rows = _run(options)
     _write(
         rows, {**about, "quick": options.quick, "command": " ".join(["python -m benchmarks", *sys.argv[1:]])}
@@ -50,6 +56,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("command", nargs="?", choices=["run", "table"], default="run")
+    parser.add_argument("file", nargs="?", type=Path, default=LATEST, help="results to print as a table")
     parser.add_argument("--rows", default=",".join(map(str, ROWS)), help="which rows, separated by commas")
     parser.add_argument("--rounds", type=int, default=MIN_ROUNDS, help="valid rounds for each measure")
     parser.add_argument("--engine", choices=ENGINES, help="only the measures on this engine")
@@ -79,11 +86,16 @@ def _row(module: ModuleType, bench: Bench) -> RowResult:
 
 
 def _write(rows: list[RowResult], about: dict[str, Any]) -> None:
-    RESULTS.mkdir(exist_ok=True)
-    name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
-    for path in (RESULTS / f"{name}.json", LATEST):
-        path.write_text(to_json(rows, about))
-    (RESULTS / "latest.svg").write_text(plot.svg(rows, about))
+    """Write JSON and picture: as the latest when the run was whole, else only under its time."""
+    folder = RESULTS / "tmp" if about["quick"] else RESULTS
+    folder.mkdir(parents=True, exist_ok=True)
+    whole = (
+        not about["quick"] and [row.row for row in rows] == list(ROWS) and about["engines"] == list(ENGINES)
+    )
+    for name in (f"{datetime.now(UTC):%Y%m%dT%H%M%S}", *(["latest"] if whole else [])):
+        (folder / f"{name}.json").write_text(to_json(rows, about))
+        (folder / f"{name}.svg").write_text(plot.svg(rows, about))
+        sys.stdout.write(f"wrote {folder / name}.json and .svg\n")
 
 
 if __name__ == "__main__":

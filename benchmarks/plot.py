@@ -21,6 +21,7 @@ STYLE = """
   .what { fill: #64748b } .value { font-variant-numeric: tabular-nums }
   .kept { fill: #15803d } .broken { fill: #b91c1c } .bar { fill: #cbd5e1 } .ours { fill: #4f46e5 }
   .spread { stroke: #0f172a; stroke-opacity: .55; stroke-width: 1.5 }
+  .promise { stroke: #64748b; stroke-dasharray: 3 2 }
   .paper { fill: #ffffff }
   @media (prefers-color-scheme: dark) {
     text { fill: #cbd5e1 } .title, .row { fill: #f1f5f9 } .what { fill: #94a3b8 } .kept { fill: #4ade80 }
@@ -48,6 +49,11 @@ class _Canvas:
             f'<rect x="{BAR_X}" y="{self.y:.1f}" width="{max(width, 1.5):.1f}" height="{BAR_H}" rx="3" '
             f'class="{style}"><title>{escape(title)}</title></rect>'
         )
+
+    def mark(self, x: float) -> None:
+        """A promise, across the next bar."""
+        y1, y2 = self.y - 3, self.y + BAR_H + 3
+        self.elements.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{y1:.1f}" y2="{y2:.1f}" class="promise"/>')
 
     def line(self, x1: float, x2: float) -> None:
         middle = self.y + BAR_H / 2
@@ -92,6 +98,10 @@ def _measure(canvas: _Canvas, measure: Measure) -> None:
         canvas.text(WIDTH - 24, verdict, style, anchor="end")
     canvas.y += 8
     longest = max((s.q3 for s in measure.systems.values() if not math.isnan(s.q3)), default=1.0) or 1.0
+    if len(measure.systems) == 1:  # beside nothing else, a bar is read against its promise
+        longest = max(longest, *(gate.limit for gate in measure.gates), 0)
+        for gate in measure.gates:
+            canvas.mark(BAR_X + gate.limit * (BAR_END - BAR_X) / longest)
     for name, spread in measure.systems.items():
         _bar(canvas, name, spread, longest, measure.unit)
 

@@ -69,9 +69,8 @@ def _line(row: RowResult, measure: Measure) -> str:
 
 
 def _spread(spread: Spread) -> str:
-    if spread.n_rounds < 2 or spread.q1 == spread.q3:
-        return number(spread.median)
-    return f"{number(spread.median)} ({number(spread.q1)}–{number(spread.q3)})"
+    low, middle, high = map(number, (spread.q1, spread.median, spread.q3))
+    return middle if low == high else f"{middle} ({low}–{high})"
 
 
 def _verdict(gate: Gate) -> str:

@@ -22,7 +22,7 @@ from benchmarks.rules import spread
 from benchmarks.systems import Product
 
 ROW = 10
-TITLE = "Start and memory, all applications"
+TITLE = "Start and memory: all applications"
 SETTLE_S = 5.0
 CASES = {"without models": MOCK, "with models": REAL}
 LIMITS_MB = {"without models": 1600.0, "with models": 2500.0}
