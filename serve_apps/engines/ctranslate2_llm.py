@@ -6,6 +6,7 @@ prompt cache between turns and no grammar: the llama_cpp and vllm engines have t
 
 from __future__ import annotations
 
+import atexit
 import json
 import threading
 from collections.abc import AsyncGenerator, Sequence
@@ -58,6 +59,9 @@ class CTranslate2Llm:
         self._seeding = threading.Lock()
         self._generator = self._load(args.n_workers)
         self._threads = ThreadPoolExecutor(args.n_workers, "llm")
+        # A generator that is still there when the interpreter ends aborts the process: its workers ask
+        # for a GIL that has gone.
+        atexit.register(self.close)
 
     async def stream_chat(self, request: ChatRequest) -> AsyncGenerator[LlmEvent, None]:
         """Yield deltas as the model makes them, then one LlmDone.
@@ -83,8 +87,9 @@ class CTranslate2Llm:
 
     def close(self) -> None:
         """Wait for the requests under way, then free the model."""
+        atexit.unregister(self.close)
         self._threads.shutdown()
-        self._generator.unload_model()
+        del self._generator
 
     def _prompt(self, messages: Sequence[Message]) -> list[str]:
         text = self._template.render(messages)

@@ -85,7 +85,6 @@ class VllmLlm:
             context_tokens=self.context_tokens,
         )
         schema = request.json_schema
-        schema = request.json_schema
         return SamplingParams(
             **sampling_options(request, limit),
             structured_outputs=None if schema is None else StructuredOutputsParams(json=schema),
