@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ DETECT = ("Detect", "")
 _ENDS_EARLY = 0.9
 """Less of a recording than this part of what its header says: it was cut off."""
 Shown = tuple[Any, ...]
-"""New values of: progress, text, timed text, one a download, and what was heard so far."""
+"""New values of: progress, text (HTML), timed text (HTML), one a download, and what was heard so far."""
 NOTHING = Transcript(segments=(), language="", duration_s=0.0)
 FILES: dict[str, str] = {"srt": "SRT", "vtt": "VTT", "txt": "Text", "json": "JSON"}
 """Transcript formats, and what people call them."""
@@ -84,7 +85,7 @@ class Listener:
                 async with aclosing(stream_file(self._stt, path, options)) as updates:
                     async for update in updates:
                         heard.transcript = update.transcript
-                        yield (_progress(heard), heard.transcript.text, *_unchanged(), heard)
+                        yield (_progress(heard), escape(heard.transcript.text), *_unchanged(), heard)
             except RaydioError:
                 # Hours of text are not thrown away because the last minute failed.
                 if heard.transcript.segments:
@@ -107,7 +108,7 @@ class Listener:
         downloads = [gr.update(value=str(path), visible=True) for path in files]
         return (
             _facts(heard, stopped=stopped),
-            transcript.text,
+            escape(transcript.text),
             view(transcript, heard.recording),
             *downloads,
             heard,

@@ -18,6 +18,14 @@ LEAD = "Turn a recording, a video or your microphone into text, with times and s
 TYPES = ["audio", "video", ".aac", ".amr", ".caf", ".m4a", ".mka", ".oga", ".opus", ".weba", ".wma"]
 """What the browser's file chooser offers; what is inside is found out by reading it."""
 
+TRANSCRIPT = (
+    '<div role="region" aria-label="Text" tabindex="0" dir="auto" '
+    'data-hint="The text appears here while the recording is heard.">${value}</div>'
+)
+"""A disabled text box could not be reached with the keyboard. The value comes escaped: Gradio's `{{value}}`
+would escape it too, and then run what looks like `${…}` in it."""
+COPY = "() => navigator.clipboard?.writeText(document.querySelector('#ray-transcript div[role]').innerText)"
+
 
 @dataclass(frozen=True, slots=True)
 class Widgets:
@@ -31,7 +39,7 @@ class Widgets:
     start: gr.Button
     stop: gr.Button
     progress: gr.HTML
-    text: gr.Textbox
+    text: gr.HTML
     timed: gr.HTML
     downloads: list[gr.DownloadButton]
     recording: gr.State
@@ -77,16 +85,13 @@ def _lay_out() -> Widgets:
         start = gr.Button("Transcribe", variant="primary", scale=3, min_width=120, elem_id="ray-transcribe")
         stop = gr.Button("Stop", scale=1, min_width=80, elem_id="ray-stop")
     progress = gr.HTML("", js_on_load=None, apply_default_css=False, elem_id="ray-heard")
-    text = gr.Textbox(
-        label="Text",
-        lines=5,
-        max_lines=14,
-        buttons=["copy"],
-        interactive=False,
-        placeholder="The text appears here while the recording is heard.",
-        elem_id="ray-text",
+    text = gr.HTML(
+        "", html_template=TRANSCRIPT, js_on_load=None, apply_default_css=False, elem_id="ray-transcript"
     )
     with gr.Row():
+        gr.Button("Copy", size="sm", min_width=60).click(
+            None, None, None, js=COPY, queue=False, api_visibility="private"
+        )
         downloads = [
             gr.DownloadButton(name, size="sm", min_width=60, visible=False) for name in FILES.values()
         ]
@@ -111,12 +116,14 @@ def _lay_out() -> Widgets:
 
 
 def _wire(widgets: Widgets, listener: Listener) -> None:
-    aside: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    # What gives files goes through the queue: outside of it, Gradio forgets the page's path in addresses.
+    aside = {**quiet, "queue": False}
     recording = widgets.recording
     chosen = [
         widgets.file.upload(_taken, widgets.file, recording, **aside),
         widgets.microphone.stop_recording(_taken, widgets.microphone, recording, **aside),
-        widgets.example.click(_example, None, [widgets.file, recording], **aside),
+        widgets.example.click(_example, None, [widgets.file, recording], **quiet),
     ]
     widgets.file.clear(_forgotten, None, recording, **aside)
     widgets.microphone.clear(_forgotten, None, recording, **aside)
@@ -126,14 +133,13 @@ def _wire(widgets: Widgets, listener: Listener) -> None:
             listener.listen,
             widgets.request,
             widgets.shown,
-            show_progress="hidden",
             concurrency_limit=N_AT_ONCE,
             concurrency_id="stt",
-            api_visibility="private",
+            **quiet,
         )
         for begin in starts
     ]
-    widgets.stop.click(listener.stopped, widgets.heard, widgets.shown, cancels=listening, **aside)
+    widgets.stop.click(listener.stopped, widgets.heard, widgets.shown, cancels=listening, **quiet)
 
 
 def _taken(path: str | None) -> str | None:
