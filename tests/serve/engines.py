@@ -17,7 +17,7 @@ class WatchedLlm(EchoLlm):
     """Says one word every 20 ms, and writes `started`, `finished`, `stopped` into `engine_options["log"]`.
 
     `die` kills the replica before the first token, once a run of the test; `die late` after three tokens.
-    `think` takes five seconds before its first token.
+    `finish …` ends after eight tokens. `think` takes five seconds before its first token.
     """
 
     def __init__(self, args: LlmArgs) -> None:
@@ -33,7 +33,7 @@ class WatchedLlm(EchoLlm):
         try:
             if text == "think":
                 await asyncio.sleep(5)
-            for n in range(request.max_tokens or 1000):
+            for n in range(request.max_tokens or (8 if text.startswith("finish") else 1000)):
                 if text == "die late" and n == 3:
                     os._exit(1)
                 if text == "break":

@@ -1,0 +1,122 @@
+"""Takes the README's screenshots: starts Raydio, uses every page as a person would, stops it.
+
+    make screenshots      (or, against a running one:)  screenshots.py --url http://127.0.0.1:8000 --token …
+
+Pictures go to docs/images/<page>-<light|dark>.png, and -phone for 360 px.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests import product as running
+from tests.product import Product
+
+ROOT = Path(__file__).resolve().parent.parent
+IMAGES = ROOT / "docs/images"
+DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 360, "height": 740}
+PATIENCE_MS = 90_000
+QUESTION = "Explain how a rainbow forms, in three sentences."
+SPEECH = "Raydio speaks while it is still writing. You hear the first words at once, and the file is yours at the end."
+
+
+def home(page: Page) -> None:
+    """Everything that runs, healthy."""
+    expect(page.get_by_text("Ready").first).to_be_attached(timeout=PATIENCE_MS)
+    expect(page.get_by_role("table").get_by_text("Healthy")).to_have_count(6, timeout=PATIENCE_MS)
+
+
+def chat(page: Page) -> None:
+    """One answer with its numbers."""
+    box = page.get_by_role("textbox", name="Message")
+    box.fill(QUESTION)
+    box.press("Enter")
+    expect(page.get_by_text(re.compile(r"tokens?/s|tok/s")).first).to_be_visible(timeout=PATIENCE_MS)
+
+
+def voice(page: Page) -> None:
+    """The spoken example, answered."""
+    page.get_by_role("button", name="Try an example").click()
+    expect(page.get_by_text(re.compile("heard after")).first).to_be_visible(timeout=PATIENCE_MS)
+
+
+def stt(page: Page) -> None:
+    """The example recording, transcribed."""
+    page.locator(".ray-try button, button:has-text('example')").first.click()
+    expect(page.get_by_text("SRT").first).to_be_visible(timeout=PATIENCE_MS)
+
+
+def tts(page: Page) -> None:
+    """A sentence, spoken to its end."""
+    page.get_by_label("Text", exact=True).fill(SPEECH)
+    page.get_by_role("button", name="Speak").click()
+    expect(page.locator("#ray-file")).to_be_visible(timeout=PATIENCE_MS)
+
+
+def embeddings(page: Page) -> None:
+    """An example on the map, and a search in it."""
+    page.locator(".ray-try button").first.click()
+    expect(page.get_by_text("Nothing to see yet")).to_be_hidden(timeout=PATIENCE_MS)
+    expect(page.get_by_text(re.compile("nearest|lines", re.IGNORECASE)).last).to_be_visible(timeout=PATIENCE_MS)
+
+
+USES: dict[str, Callable[[Page], None]] = {
+    "home": home,
+    "chat": chat,
+    "voice": voice,
+    "stt": stt,
+    "tts": tts,
+    "embeddings": embeddings,
+}
+
+
+def take(browser: Browser, product: Product, name: str, scheme: str, *, phone: bool) -> Path:
+    """Use one page and photograph it."""
+    context = browser.new_context(
+        viewport=PHONE if phone else DESKTOP, color_scheme=scheme, device_scale_factor=1
+    )
+    page = context.new_page()
+    page.goto(product.page("/ui/" if name == "home" else f"/ui/{name}/"))
+    USES[name](page)
+    page.evaluate("document.fonts.ready")
+    path = IMAGES / f"{name}{'-phone' if phone else ''}-{scheme}.png"
+    page.screenshot(path=path, animations="disabled")
+    context.close()
+    return path
+
+
+def main() -> None:
+    """All pages in both schemes, and on a phone."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--url", default="")
+    parser.add_argument("--token", default="")
+    parser.add_argument("--pages", nargs="*", default=list(USES))
+    options = parser.parse_args()
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    product = (
+        Product(home=Path(), url=options.url, token=options.token)
+        if options.url
+        else running.start(Path(tempfile.mkdtemp(prefix="raydio-screenshots-")))
+    )
+    chromium = os.environ.get("RAYDIO_CHROMIUM", "/usr/bin/chromium")
+    flags = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
+    try:
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+            for name in options.pages:
+                for scheme, phone in (("light", False), ("dark", False), ("dark", True)):
+                    print(take(browser, product, name, scheme, phone=phone))
+    finally:
+        if not options.url:
+            running.stop(product)
+
+
+if __name__ == "__main__":
+    main()
