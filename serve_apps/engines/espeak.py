@@ -9,14 +9,11 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from itertools import takewhile
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Event
 from typing import Any, Literal
 from unicodedata import category
 
@@ -24,6 +21,7 @@ import espeakng_loader
 import numpy as np
 
 from serve_apps.args import TtsArgs
+from serve_apps.engines.own_thread import Emit, OwnThread
 from serve_apps.errors import ConfigError, StageFailed, UnknownName
 from serve_apps.speech_text import clauses
 from serve_apps.wire import ModelCard, Samples, SpeakRequest, Voice
@@ -49,6 +47,7 @@ _CHARS_UTF8, _END_PAUSE = 1, 0x1000
 _RATE, _PITCH = 1, 3
 _OPTIONS = {"volume": 2, "pitch_range": 4, "word_gap": 7}
 _CHUNK_MS = 60
+_NOTHING = np.zeros(0, np.int16)
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
 
@@ -89,8 +88,8 @@ class _Library:
     """The loaded library. Every call into it happens on its one thread."""
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="espeak")
-        self.rate_hz, self.version, self.languages = self._thread.submit(self._load).result()
+        self._thread = OwnThread("espeak")
+        self.rate_hz, self.version, self.languages = self._thread.call(self._load)
         variants = Path(espeakng_loader.get_data_path(), "voices", "!v")
         self.variants = {path.name.lower(): path.name for path in variants.iterdir()}
 
@@ -111,39 +110,21 @@ class _Library:
 
     def speak(self, text: str, manner: _Manner) -> Iterator[Samples]:
         """Yield samples while the library makes them; closing the iterator stops it."""
-        chunks: SimpleQueue[Samples | None] = SimpleQueue()
-        stop = Event()
-        job = self._thread.submit(self._synthesise, text, manner, chunks, stop)
-        try:
-            while (samples := chunks.get()) is not None:
-                yield samples
-            job.result()
-        finally:
-            stop.set()
+        return self._thread.stream(lambda emit: self._synthesise(text, manner, emit))
 
-    def _synthesise(
-        self, text: str, manner: _Manner, chunks: SimpleQueue[Samples | None], stop: Event
-    ) -> None:
-        try:
-            if stop.is_set():
-                return
-            self._set(manner)
-            self._chunks, self._stop = chunks, stop
-            encoded = text.encode()
-            flags = _CHARS_UTF8 | _END_PAUSE
-            status = self._c.espeak_Synth(encoded, len(encoded) + 1, 0, 0, 0, flags, None, None)
-            if status != 0:
-                raise StageFailed("tts", f"espeak-ng failed with status {status}.")
-        finally:
-            chunks.put(None)
+    def _synthesise(self, text: str, manner: _Manner, emit: Emit) -> None:
+        self._set(manner)
+        self._emit = emit
+        encoded = text.encode()
+        flags = _CHARS_UTF8 | _END_PAUSE
+        status = self._c.espeak_Synth(encoded, len(encoded) + 1, 0, 0, 0, flags, None, None)
+        if status != 0:
+            raise StageFailed("tts", f"espeak-ng failed with status {status}.")
 
     def _on_samples(self, samples: Any, n_samples: int, _events: int | None) -> int:
-        if self._stop.is_set():
-            return 1
-        if n_samples > 0:
-            heard = np.ctypeslib.as_array(samples, (n_samples,))
-            self._chunks.put(heard.astype(np.float32) / np.float32(32768))
-        return 0
+        """Called by the library; 1 stops it."""
+        heard = np.ctypeslib.as_array(samples, (n_samples,)) if n_samples > 0 else _NOTHING
+        return 0 if self._emit(heard.astype(np.float32) / np.float32(32768)) else 1
 
     def _set(self, manner: _Manner) -> None:
         if manner == self._manner:
