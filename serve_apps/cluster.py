@@ -38,13 +38,15 @@ ROUTE_ORDER = (
 
 
 def deploy(applications: Iterable[ApplicationConfig]) -> None:
-    """Build each application in this process and hand them to Serve, in order, without waiting.
+    """Build applications in this process and hand them to Serve together, without waiting.
 
     Building here instead of in a task of the cluster's saves a process start each.
     """
-    for config in applications:
-        target = serve.RunTarget(target=config.build(), name=config.name, route_prefix=config.route_prefix)
-        serve.run_many([target], wait_for_applications_running=False)
+    targets = [
+        serve.RunTarget(target=one.build(), name=one.name, route_prefix=one.route_prefix)
+        for one in applications
+    ]
+    serve.run_many(targets, wait_for_applications_running=False)
 
 
 def statuses() -> list[ApplicationStatus]:

@@ -58,6 +58,7 @@ class Run:
         self._parent = parent
         self._stop = threading.Event()
         self._waiting: list[ApplicationConfig] = []
+        self._doors: set[str] = set()
         self._fetching = Fetching(())
         me = psutil.Process()
         self._state = RunState(pid=me.pid, created=me.create_time(), address=address)
@@ -106,6 +107,7 @@ class Run:
         began = time.monotonic()
         self._fetching = Fetching(config.models())
         self._waiting = list(config.applications)
+        self._doors = {one.name for one in config.applications if one.route_prefix}
         self._publish("starting")
         if self._state.address:
             local_ray.connect(self._state.address)
@@ -122,10 +124,17 @@ class Run:
                 return
 
     def _deploy_what_is_fetched(self) -> None:
+        """Doors go first and alone: with all replicas starting at once, the home page would come up last."""
         ready = [one for one in self._waiting if self._fetching.is_done(_model_of(one))]
+        ready = [one for one in ready if one.route_prefix] or ([] if self._doors_are_opening() else ready)
         self._waiting = [one for one in self._waiting if one not in ready]
         if ready:
             cluster.deploy(ready)
+
+    def _doors_are_opening(self) -> bool:
+        waiting = {one.name for one in self._waiting}
+        doors = [state for state in self._state.applications if state.name in self._doors - waiting]
+        return any(state.status != "healthy" for state in doors)
 
     def _watch(self) -> None:
         while not self._told_to_stop(READY_POLL_S):
