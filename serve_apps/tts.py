@@ -33,6 +33,8 @@ CHUNKS_S = (0.06, 0.2, 0.3, 0.5)
 arrive later."""
 PATIENCE_S = 0.05
 """A slow engine's chunk leaves after this long, however short it is."""
+SILENCE_S = 0.2
+"""What is heard of text that an engine finds nothing to say in, such as marks alone."""
 N_SPEAKERS = 8
 """Requests that speak at once; the others wait. An engine's own lock decides whose clause is next."""
 MAX_WAIT_S = 60.0
@@ -84,11 +86,14 @@ class TtsStage:
         self._check(request)
         with self._meter.request() as running:
             async with self._queue.slot(""), self._speaking(request) as speech:
-                coming = self._on_worker(speech.next_chunk)
+                coming, rate_hz = self._on_worker(speech.next_chunk), self._engine.rate_hz
                 while (samples := await coming) is not None:
                     coming = self._on_worker(speech.next_chunk)
                     running.first_output()
-                    yield Audio(samples=samples, rate_hz=self._engine.rate_hz)
+                    yield Audio(samples=samples, rate_hz=rate_hz)
+                if running.first_output_ms is None:
+                    running.first_output()
+                    yield Audio(samples=np.zeros(round(SILENCE_S * rate_hz), np.float32), rate_hz=rate_hz)
 
     @asynccontextmanager
     async def _speaking(self, request: SpeakRequest) -> "AsyncGenerator[_Speech]":

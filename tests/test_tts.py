@@ -100,6 +100,12 @@ async def test_nothing_to_say_is_refused(text: str) -> None:
         await speak(stage(), text)
 
 
+async def test_text_without_a_sound_is_a_short_silence() -> None:
+    (chunk,) = await speak(stage(), "???")
+    assert chunk.duration_s == pytest.approx(0.2)
+    assert not chunk.samples.any()
+
+
 async def test_huge_text_is_refused_at_once_with_the_numbers() -> None:
     of, text = stage(), "x" * 50_000_000
     started = time.perf_counter()
