@@ -36,7 +36,8 @@ header.querySelector(".ray-theme").addEventListener("click", () => {
 
 // ---- on a phone the links scroll sideways: show the one that we are on -------------------------------
 const here = header.querySelector("[aria-current=page]");
-here.parentElement.closest("nav, ul").scrollLeft = here.offsetLeft - 16;
+const links = header.querySelector("nav");
+links.scrollLeft = here.getBoundingClientRect().left - links.getBoundingClientRect().left - 16;
 
 // ---- skip link: moves the focus; following it would reload a page that has ?token= in its address -
 element.querySelector(".ray-skip").addEventListener("click", (event) => {

@@ -64,7 +64,7 @@ def embeddings(page: Page) -> None:
     """An example on the map, and a search in it."""
     page.locator(".ray-try button").first.click()
     expect(page.get_by_text("Nothing to see yet")).to_be_hidden(timeout=PATIENCE_MS)
-    expect(page.get_by_text(re.compile("nearest|lines", re.IGNORECASE)).last).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_role("heading", name="Similarity")).to_be_visible(timeout=PATIENCE_MS)
 
 
 USES: dict[str, Callable[[Page], None]] = {

@@ -19,7 +19,11 @@ STAGES = {"llm", "stt", "tts", "embeddings", "reranker"}
 STAGE_PARTS = {"admission", "batching", "coalesce", "stage_deployment"}
 """Mechanisms that stages are made of."""
 CONDUCTORS = {"chat", "voice", "turns"}
-RAY_SIDE = {"serve_config", "cluster"}
+COMMAND = {
+    "cli", "launch", "live_table", "fetching", "serve_logs", "attached", "machine", "processes", "run_state",
+    "ray_environment", "local_ray", "supervisor", "weights", "wheels",
+}  # fmt: skip
+"""The command `raydio` and what it runs on."""
 HEAVY = {
     "TTS", "ctranslate2", "espeakng_loader", "faster_whisper", "gguf", "moonshine_voice", "onnxruntime",
     "pocketsphinx", "sentence_transformers", "tokenizers", "torch", "transformers", "vllm", "xllamacpp",
@@ -98,6 +102,12 @@ def test_conductors_hold_clients(name: str) -> None:
 
 def test_clients_never_import_a_stage() -> None:
     assert ours(module("clients")) <= serve_apps(*LEAVES, "metrics", "cluster")
+
+
+@pytest.mark.parametrize("name", existing(COMMAND))
+def test_the_command_knows_no_stage_and_no_page(name: str) -> None:
+    assert ours(module(name)) <= serve_apps(*LEAVES, *COMMAND, "cluster", "serve_config")
+    assert not libraries(module(name)) & (HEAVY | {"gradio"})
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "ui").glob("*.py")), ids=lambda p: p.stem)

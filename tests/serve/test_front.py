@@ -1,4 +1,4 @@
-"""The front as it runs on one machine: pages on real Serve behind its ingress, a model that can be watched."""
+"""The front as it runs on one machine: pages on real Serve, and a model that can be watched."""
 
 from __future__ import annotations
 
