@@ -122,17 +122,18 @@ class Conversation:
         request = replace(asked, audio=audio, turn=replace(asked.turn, messages=conversation(history)))
         turn = self._begin(asked.turn.caller)
         yield busy(clear=bool(typed)), [*before, *answer.messages()], None
+        sound: Any = None
         try:
             async with aclosing(self._events(answer, request, turn)) as sounds:
                 async for sound in sounds:
                     log = gr.skip() if turn.overtaken else [*before, *answer.messages()]
-                    yield gr.skip(), log, sound
+                    yield gr.skip(), log, gr.skip() if turn.overtaken else sound
         finally:
             if self._turns.get(asked.turn.caller) is turn:
                 del self._turns[asked.turn.caller]
         answer.stop()
         if not turn.overtaken:
-            yield idle(), [] if turn.discard else [*before, *answer.messages()], gr.skip()
+            yield idle(), [] if turn.discard else [*before, *answer.messages()], sound
 
     def _begin(self, caller: str) -> Turn:
         """A new turn of a tab; the one before it, if it is still under way, ends unseen."""
@@ -145,26 +146,22 @@ class Conversation:
     async def _events(
         self, answer: SpokenAnswer, request: VoiceTurnRequest, turn: Turn
     ) -> AsyncGenerator[Any, None]:
-        """Fill `answer`; yield the player's new values at the pace of a screen."""
+        """Fill `answer`; yield the player's value at the pace of a screen.
+
+        The same value again and again: Gradio may drop one that is followed too soon by a skipped one.
+        """
         events = batches(self._voice.stream_turn(request), turn.stop)
         with PlayerStream() as sound:
             try:
                 async with aclosing(events) as batched:
                     async for batch in batched:
-                        silent = sound.value() is None
                         for event in batch:
                             answer.add(event)
                         for piece in answer.new_sound():
                             sound.add(piece)
-                        yield _first(sound, silent=silent and not turn.stop.is_set())
+                        yield sound.value()
             except RaydioError as error:
                 answer.fail(error)
-
-
-def _first(sound: PlayerStream, *, silent: bool) -> Any:
-    """The player's value with the first sound; it asks for the rest itself."""
-    value = sound.value() if silent else None
-    return gr.skip() if value is None else value
 
 
 def _asked(voice: str | None, speed: float, request: gr.Request) -> VoiceTurnRequest:
