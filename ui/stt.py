@@ -74,7 +74,13 @@ def _lay_out() -> Widgets:
         with gr.Tab("File"):
             file = gr.File(label="Audio or video file", file_types=TYPES, height=150, elem_id="ray-recording")
         with gr.Tab("Microphone"):
-            microphone = gr.Audio(label="Microphone", sources=["microphone"], type="filepath", format="wav")
+            microphone = gr.Audio(
+                label="Microphone",
+                sources=["microphone"],
+                type="filepath",
+                format="wav",
+                buttons=["download"],  # by default also a share button, which posts to another host
+            )
     with gr.Row(elem_classes="ray-try"):
         gr.HTML("<span>Try</span>", js_on_load=None, apply_default_css=False)
         sample = gr.Button("A short announcement", size="sm", min_width=60, elem_id="ray-example")
@@ -88,7 +94,7 @@ def _lay_out() -> Widgets:
     text = gr.HTML(
         "", html_template=TRANSCRIPT, js_on_load=None, apply_default_css=False, elem_id="ray-transcript"
     )
-    with gr.Row():
+    with gr.Row(elem_classes="ray-take"):
         gr.Button("Copy", size="sm", min_width=60).click(
             None, None, None, js=COPY, queue=False, api_visibility="private"
         )
