@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -155,18 +156,20 @@ def test_an_example_speaks_at_one_click_in_its_language(page: Page, address: str
     expect(page.get_by_label("Voice", exact=True)).to_have_value("German")
 
 
-def test_stop_ends_the_engine_too(page: Page, address: str, stage: TtsStage) -> None:
+@pytest.mark.parametrize("leave", ["stop", "close"])
+def test_leaving_ends_the_engine_too(page: Page, address: str, stage: TtsStage, leave: str) -> None:
     opened(page, address)
     page.get_by_label("Text", exact=True).fill("A long story, and it goes on. " * 3000)
     page.get_by_role("button", name="Speak", exact=True).click()
     expect(page.locator(".ray-player")).to_have_attribute("data-state", "playing", timeout=15_000)
-    page.locator("#ray-stop").click()
-    expect(page.locator(".ray-player")).to_have_attribute("data-state", "done")
-    for _ in range(100):
-        if stage._queue.n_running == 0:
-            break
-        page.wait_for_timeout(50)
-    assert stage._queue.n_running == 0
+    if leave == "stop":
+        page.locator("#ray-stop").click()
+        expect(page.locator(".ray-player")).to_have_attribute("data-state", "done")
+    else:
+        page.close()
+    deadline = time.monotonic() + 10
+    while stage._queue.n_running:
+        assert time.monotonic() < deadline, "the engine still speaks"
 
 
 def test_nothing_to_say_is_said_where_it_happened(page: Page, address: str) -> None:

@@ -27,7 +27,15 @@ PAGES = {
 HEALTH_DEADLINE_S = 1.0
 HEALTH_KEPT_S = 1.0
 """One question to the cluster answers all tabs that ask within this time."""
+FILES_DELETED_S = (1_800, 21_600)
+"""How often files that people sent or made are looked through, and how old they get."""
 Handler = Callable[..., AsyncIterator[Any]]
+
+
+N_AT_ONCE = 64
+"""Handlers of one kind at work at the same time; the stages' own queues decide who waits."""
+QUEUE_LIMIT = 256
+"""Gradio refuses more waiting events than this with a clear message."""
 
 
 @contextmanager
@@ -50,7 +58,9 @@ def page(
         lead: one line under the title that says what the page is for.
         heading: show the title; without, only screen readers find it.
     """
-    with gr.Blocks(title=f"{title} · Raydio", analytics_enabled=False, fill_width=True) as blocks:
+    with gr.Blocks(
+        title=f"{title} · Raydio", analytics_enabled=False, fill_width=True, delete_cache=FILES_DELETED_S
+    ) as blocks:
         gr.HTML(
             header(name, stages),
             js_on_load=(ASSETS / "shell.js").read_text(),
@@ -61,6 +71,8 @@ def page(
         with gr.Column(elem_id="ray-main", elem_classes=["ray-main", f"ray-page-{name}"]):
             gr.HTML(_title(title, lead, heading=heading), js_on_load=None, apply_default_css=False)
             yield blocks
+    # Gradio's defaults are one event at a time for all users, and a queue without an end.
+    blocks.queue(default_concurrency_limit=N_AT_ONCE, max_size=QUEUE_LIMIT)
 
 
 @contextmanager

@@ -101,7 +101,7 @@ class Speaker:
                 clock = Clock()
                 async with aclosing(batches(self._tts.stream_speak(request))) as news:
                     async for chunks in news:
-                        if self._latest[tab.session_hash] is not mine:
+                        if self._latest.get(tab.session_hash) is not mine:
                             file.discard()
                             return
                         for chunk in chunks:
