@@ -35,7 +35,6 @@ def mount(app: FastAPI, page: PageName, clients: Clients, path: str) -> None:
     from ui import theme  # noqa: PLC0415
 
     blocks: gr.Blocks = importlib.import_module(f"ui.{page}").build(clients)
-    blocks.queue(default_concurrency_limit=64, max_size=512)
     gr.mount_gradio_app(
         app,
         blocks,

@@ -19,8 +19,6 @@ from ui.pacing import batches
 
 N_AT_ONCE = 64
 """Answers that may be written at the same time; the model's own queue decides who waits."""
-QUEUE_LIMIT = 256
-"""Gradio refuses more waiting events than this with a clear message."""
 LATEX: list[dict[str, str | bool]] = [
     {"left": "$$", "right": "$$", "display": True},
     {"left": "\\[", "right": "\\]", "display": True},
@@ -41,7 +39,6 @@ def build(clients: Clients) -> gr.Blocks:
         _wire(widgets, Conversation(clients.chat, widgets))
         blocks.load(None, js=(ASSETS / "chat_copy.js").read_text())
         api(endpoint(clients.chat), api_name="chat", concurrency_limit=N_AT_ONCE, concurrency_id="chat")
-    blocks.queue(default_concurrency_limit=N_AT_ONCE, max_size=QUEUE_LIMIT)
     return blocks
 
 

@@ -54,7 +54,6 @@ def build(clients: Clients) -> gr.Blocks:
         _wire(examples, widgets, Explorer(clients, vectors))
         for name, function in (("similarity", similarity(vectors)), ("search", search(clients, vectors))):
             api(function, api_name=name, concurrency_limit=N_AT_ONCE, concurrency_id="embeddings")
-    blocks.queue(default_concurrency_limit=N_AT_ONCE, max_size=256)
     return blocks
 
 

@@ -65,7 +65,6 @@ def build(clients: Clients) -> gr.Blocks:
         _wire(widgets, listener)
         settings = [widgets.language, widgets.words]
         blocks.load(listener.settings, None, settings, queue=False, api_visibility="private")
-    blocks.queue(default_concurrency_limit=N_AT_ONCE, max_size=256)
     return blocks
 
 

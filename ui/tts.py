@@ -59,7 +59,6 @@ def build(clients: Clients) -> gr.Blocks:
         settings = [widgets.language, widgets.voice, widgets.reference]
         blocks.unload(speaker.forget)
         blocks.load(speaker.settings, None, settings, queue=False, api_visibility="private")
-    blocks.queue(default_concurrency_limit=N_AT_ONCE, max_size=256)
     return blocks
 
 

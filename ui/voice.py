@@ -17,7 +17,6 @@ from ui.spoken_turns import Conversation, endpoint
 
 N_AT_ONCE = 32
 """Turns under way at the same time; the models' own queues decide who waits."""
-QUEUE_LIMIT = 128
 PLACEHOLDER = (
     "## Ask something aloud\nHold the button and talk. You hear the answer while it is being written."
 )
@@ -44,7 +43,6 @@ def build(clients: Clients) -> gr.Blocks:
         _wire(widgets, Conversation(clients.voice))
         _endpoint(clients.voice)
         blocks.load(voice_choices(clients.tts), None, widgets.voice, queue=False, api_visibility="private")
-    blocks.queue(default_concurrency_limit=N_AT_ONCE, max_size=QUEUE_LIMIT)
     return blocks
 
 

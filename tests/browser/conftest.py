@@ -9,7 +9,7 @@ import pytest
 from tests import product as running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[running.Product]:
     """`raydio up --detach` with the default config: real engines on real weights."""
     started = running.start(tmp_path_factory.mktemp("home"))
