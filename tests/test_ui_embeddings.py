@@ -20,7 +20,7 @@ from serve_apps.wire import Ranked, Vectors
 from tests.fake_clients import FakeEmbeddings, FakeReranker, fake_clients
 from tests.ui_server import served
 from ui import charts, exports, neighbours, projection
-from ui.explorer import EXAMPLES, Explorer, example
+from ui.explorer import EXAMPLES, Explorer, example, similarity
 from ui.lines import CHUNK_LINES, MAX_CHARACTERS, MAX_LINES, LineVectors, split
 
 FRUIT = ["red apple", "green apple", "red cherry"]
@@ -359,3 +359,10 @@ def test_ten_thousand_lines_and_a_download_on_a_phone(page: Page) -> None:
         with page.expect_download() as download:
             page.get_by_role("button", name="Download", exact=True).last.click()
         assert download.value.suggested_filename == "vectors.csv"
+
+
+async def test_one_string_of_lines_is_taken_apart() -> None:
+    """A string is a sequence of letters too, and their similarity would be answered without a word."""
+    clients = fake_clients()
+    matrix = await similarity(LineVectors(clients.embeddings))("a cat\na dog")
+    assert len(matrix) == 2

@@ -9,7 +9,7 @@ import gradio as gr
 import pytest
 from playwright.sync_api import Page, expect
 
-from serve_apps.errors import NotRunning, StageBusy, UnknownName
+from serve_apps.errors import EmptyInput, NotRunning, StageBusy, UnknownName
 from serve_apps.wire import ApplicationStatus, Span
 from tests.fake_clients import APPLICATIONS, FakeCluster, card, fake_clients
 from tests.ui_server import served
@@ -197,3 +197,9 @@ def test_colours_follow_the_system_until_chosen(page: Page) -> None:
 
 def test_every_application_is_known_to_the_fakes() -> None:
     assert set(shell.PAGES) - {"home", "chat", "voice"} <= set(APPLICATIONS)
+
+
+def test_endpoints_tell_errors_in_plain_words() -> None:
+    with pytest.raises(gr.Error) as told, shell.told():
+        raise EmptyInput("Nothing in 'it'.", "Send <more>.")
+    assert told.value.message == "Nothing in 'it'. Send <more>."

@@ -146,7 +146,7 @@ def endpoint(chat: Chat) -> Callable[..., AsyncIterator[str]]:
             seed=seed,
         )
         text = ""
-        with shell.shown():
+        with shell.told():
             async for events in batches(chat.stream_turn(request)):
                 for event in events:
                     if isinstance(event, TurnFailed):

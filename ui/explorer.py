@@ -15,7 +15,7 @@ from serve_apps.errors import EmptyInput, RaydioError, TextTooLong
 from serve_apps.settings import ASSETS
 from serve_apps.wire import Vectors
 from ui import charts, exports, neighbours, shell
-from ui.lines import LineVectors, checked, split
+from ui.lines import LineVectors, checked, split, taken
 from ui.stats import milliseconds, model_chip, progress_line, stat_line
 
 __all__ = ["EXAMPLES", "MOST_HITS", "Explorer", "example", "search", "similarity", "stopped"]
@@ -163,14 +163,15 @@ def similarity(vectors: LineVectors) -> Callable[[list[str]], Awaitable[list[lis
 
     async def matrix(lines: list[str]) -> list[list[float]]:
         """Cosine of every line with every other: rows and columns in the order of `lines`."""
-        with shell.shown():
-            checked(lines)
-            if len(lines) > MATRIX_LINES:
+        with shell.told():
+            given = taken(lines)
+            checked(given)
+            if len(given) > MATRIX_LINES:
                 raise TextTooLong(
-                    f"{len(lines):,} lines are over the limit of {MATRIX_LINES:,} for a matrix.",
-                    "Send fewer, or get their vectors from /v1/embeddings.",
+                    f"{len(given):,} lines are over the limit of {MATRIX_LINES:,} for a matrix.",
+                    "Send fewer lines.",
                 )
-            found = await vectors.of(lines)
+            found = await vectors.of(given)
         similarities: list[list[float]] = (found @ found.T).astype(float).round(4).tolist()
         return similarities
 
@@ -182,8 +183,9 @@ def search(clients: Clients, vectors: LineVectors) -> Callable[..., Awaitable[li
 
     async def ranked(lines: list[str], query: str, k: int = 10, rerank: bool = False) -> list[dict[str, Any]]:
         """The `k` lines nearest to the query, best first: index, text, cosine, and score if reranked."""
-        with shell.shown():
-            kept = checked(lines)
+        with shell.told():
+            sent = taken(lines)
+            kept = checked(sent)
             if not query.strip():
                 raise NO_QUERY
             found = await vectors.of(kept)
@@ -192,7 +194,7 @@ def search(clients: Clients, vectors: LineVectors) -> Callable[..., Awaitable[li
             hits = neighbours.nearest(kept, found, query_vector, n)
             if rerank:
                 hits = await neighbours.reranked(clients.reranker, query, hits)
-        given = [index for index, line in enumerate(lines) if line.strip()]
+        given = [index for index, line in enumerate(sent) if line.strip()]
         return [_plain(hit, given) for hit in hits[: max(1, k)]]
 
     return ranked

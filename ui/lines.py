@@ -34,9 +34,14 @@ def split(text: str) -> list[str]:
     if len(text) > MAX_CHARACTERS:
         raise TextTooLong(
             f"The paste has more than {MAX_CHARACTERS:,} characters, which is too much for a page.",
-            "Paste fewer lines, or send them to /v1/embeddings in several requests.",
+            "Send fewer lines at a time.",
         )
     return checked(_BREAK.split(text.removeprefix("\ufeff")))
+
+
+def taken(lines: Sequence[str]) -> list[str]:
+    """Lines that a program sent. One string is taken apart: as a sequence of letters it would be nonsense."""
+    return _BREAK.split(lines) if isinstance(lines, str) else list(lines)
 
 
 def checked(lines: Sequence[str]) -> list[str]:
@@ -51,7 +56,7 @@ def checked(lines: Sequence[str]) -> list[str]:
     if len(kept) > MAX_LINES:
         raise TextTooLong(
             f"{len(kept):,} lines are over this page's limit of {MAX_LINES:,}.",
-            "Paste fewer lines, or send them to /v1/embeddings in several requests.",
+            "Send fewer lines at a time.",
         )
     if sum(map(len, kept)) > MAX_CHARACTERS:
         raise TextTooLong(f"The lines have more than {MAX_CHARACTERS:,} characters.", "Send fewer lines.")

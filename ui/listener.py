@@ -142,7 +142,7 @@ def endpoint(
         audio: str | None, language: str = "", words: bool = False
     ) -> tuple[str, dict[str, Any], list[str]]:
         """Transcribe an audio or video file of any length."""
-        with shell.shown():
+        with shell.told():
             path = _chosen(audio)
             options = SttOptions(language=language or None, words=words)
             found = NOTHING

@@ -77,11 +77,20 @@ def page(
 
 @contextmanager
 def shown() -> Iterator[None]:
-    """Around a handler's body: a RaydioError becomes a gr.Error that says what to do."""
+    """Around a page's handler: a RaydioError becomes a gr.Error that says what to do."""
     try:
         yield
     except RaydioError as error:
         raise gr.Error(error_html(error), title=_error_title(error), print_exception=False) from error
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Around a named endpoint: the same as `shown`, in plain words, because programs read it."""
+    try:
+        yield
+    except RaydioError as error:
+        raise gr.Error(str(error), title=_error_title(error), print_exception=False) from error
 
 
 def error_html(error: RaydioError) -> str:

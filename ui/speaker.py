@@ -188,7 +188,7 @@ def endpoint(tts: Tts) -> Callable[..., Any]:
         reference: str | None = None,
     ) -> str:
         """Speak a text into a sound file (wav, flac, ogg or mp3)."""
-        with shell.shown():
+        with shell.told():
             request = await _request(text, voice, language, speed, pitch, reference)
             with SpeechFile(format) as file:
                 async for chunk in tts.stream_speak(request):

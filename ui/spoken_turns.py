@@ -176,7 +176,7 @@ def endpoint(talk: VoiceChat) -> Callable[..., AsyncIterator[tuple[str, str, byt
         audio: str | None, history: list[ChatMessage] | None, voice: str = "", speed: float = 1.0
     ) -> AsyncIterator[tuple[str, str, bytes | None]]:
         """Answer a recorded question: transcript and answer as they grow, then the speech."""
-        with shell.shown():
+        with shell.told():
             if not audio:
                 raise EmptyInput("There is no recording.", "Send an audio file.")
             request = VoiceTurnRequest(
