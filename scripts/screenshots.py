@@ -24,7 +24,7 @@ IMAGES = ROOT / "docs/images"
 DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 360, "height": 740}
 PATIENCE_MS = 90_000
 QUESTION = "Explain how a rainbow forms, in three sentences."
-SPEECH = "Raydio speaks while it is still writing. You hear the first words at once, and the file is yours at the end."
+SPEECH = "You hear the first words at once, and the file is yours when the last of them is spoken."
 
 
 def home(page: Page) -> None:
