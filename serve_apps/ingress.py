@@ -11,6 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from serve_apps.access import Credential, token
+from serve_apps.asset_cache import AssetCache
 from serve_apps.door import Door
 from serve_apps.settings import settings
 
@@ -35,7 +36,7 @@ def behind_door(app: FastAPI) -> ASGIApp:
         allow_headers=["*"],
     )
     return Door(
-        app,
+        AssetCache(app),
         credential=Credential(token()),
         allowed_origins=settings().allowed_origins,
         public_url=settings().public_url,

@@ -30,7 +30,7 @@ MAX_FAILURES_IN_A_ROW = 3
 """An engine that fails this often in a row is broken; Serve replaces an unhealthy replica."""
 
 
-class Llm:
+class LlmStage:
     """A language model: OpenAI chat semantics, streamed.
 
     Args:
@@ -106,7 +106,7 @@ class Llm:
 
 def app(args: LlmArgs) -> Application:
     """The stage as a Serve application."""
-    return stage_deployment("llm", Llm, n_calls=args.n_workers + args.max_waiting).bind(args)
+    return stage_deployment("llm", LlmStage, n_calls=args.n_workers + args.max_waiting).bind(args)
 
 
 def check(request: ChatRequest, context_tokens: int) -> None:

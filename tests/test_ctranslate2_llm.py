@@ -17,7 +17,7 @@ from serve_apps.contracts import LlmEngine
 from serve_apps.engines.ctranslate2_llm import CTranslate2Llm
 from serve_apps.engines.llama_cpp import LlamaCppLlm
 from serve_apps.errors import ConfigError, ContextOverflow, UnsupportedOption, WeightsError
-from serve_apps.llm import Llm
+from serve_apps.llm import LlmStage
 from serve_apps.wire import ChatRequest, LlmDelta, LlmDone, LlmEvent, Message
 
 MODEL = "smollm2-135m-instruct"
@@ -199,7 +199,7 @@ async def test_leaving_stops_the_model_and_frees_the_worker(engine: CTranslate2L
 
 
 async def test_a_stage_that_is_left_frees_its_worker() -> None:
-    stage = Llm(LlmArgs(n_workers=1))
+    stage = LlmStage(LlmArgs(n_workers=1))
     stream, begun = stage.stream_chat(ask("Count.", max_tokens=FOREVER_TOKENS)), asyncio.Event()
     reading = asyncio.create_task(_exhaust(stream, begun))
     await begun.wait()

@@ -19,16 +19,16 @@ from serve_apps.errors import (
     StageBusy,
     StageFailed,
 )
-from serve_apps.llm import MAX_FAILURES_IN_A_ROW, Llm, app, check
+from serve_apps.llm import MAX_FAILURES_IN_A_ROW, LlmStage, app, check
 from serve_apps.wire import ChatRequest, LlmDelta, LlmDone, Message
 from tests.fake_engines.llm import EchoLlm
 
 
-def llm(**args: object) -> Llm:
-    return Llm(LlmArgs.model_validate(args), EchoLlm)
+def llm(**args: object) -> LlmStage:
+    return LlmStage(LlmArgs.model_validate(args), EchoLlm)
 
 
-def engine(stage: Llm) -> EchoLlm:
+def engine(stage: LlmStage) -> EchoLlm:
     return cast("EchoLlm", stage._engine)
 
 
@@ -42,7 +42,7 @@ async def answer(stage: LlmContract, request: ChatRequest) -> tuple[list[LlmDelt
     return cast("list[LlmDelta]", events[:-1]), cast("LlmDone", events[-1])
 
 
-async def until_started(stage: Llm, n: int) -> None:
+async def until_started(stage: LlmStage, n: int) -> None:
     for _ in range(10):  # turns of the event loop
         await asyncio.sleep(0)
     assert len(engine(stage).started) == n
@@ -200,4 +200,4 @@ def test_serve_validates_the_args() -> None:
 
 def test_an_unknown_engine_is_named() -> None:
     with pytest.raises(ConfigError, match="'gpt9'"):
-        Llm(LlmArgs(engine="gpt9"))
+        LlmStage(LlmArgs(engine="gpt9"))
