@@ -6,12 +6,11 @@ Pages and APIs behind it need no checks of their own. `/healthz` is open and say
 from __future__ import annotations
 
 import math
-from http.cookies import SimpleCookie
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import orjson
 from starlette.datastructures import Headers
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, cookie_parser
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -91,12 +90,11 @@ class Door:
         """Whether the request carries the token, and whether it carries the cookie."""
         scheme, _, bearer = headers.get("authorization", "").partition(" ")
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"))).get("token", "")
-        cookies = SimpleCookie(headers.get("cookie", ""))
-        cookie = cookies.get(self._credential.cookie_name)
+        cookie = cookie_parser(headers.get("cookie", "")).get(self._credential.cookie_name)
         by_token = any(
             self._credential.is_token(t) for t in (bearer if scheme.lower() == "bearer" else "", query) if t
         )
-        return by_token, cookie is not None and self._credential.is_cookie(cookie.value)
+        return by_token, cookie is not None and self._credential.is_cookie(cookie)
 
     def _check_origin(self, scope: Scope, headers: Headers, *, by_cookie: bool) -> None:
         """Browsers send cookies and open WebSockets from any page; only ours may."""

@@ -87,6 +87,12 @@ def test_the_url_with_the_token_becomes_a_cookie(client: TestClient) -> None:
     assert client.get("/ui/chat/").status_code == 200
 
 
+def test_cookies_of_other_programs_on_this_host_do_no_harm(client: TestClient) -> None:
+    """Cookies are shared by all ports; some have names that Python's own parser stops at."""
+    ours = f"{Credential(TOKEN).cookie_name}={Credential(TOKEN).cookie_value}"
+    assert client.get("/ui/", headers={"cookie": f'other[app]=1; bad"name; {ours}'}).status_code == 200
+
+
 def test_redirects_stay_on_this_host(client: TestClient) -> None:
     answer = client.get(f"http://raydio.test//evil.example/?token={TOKEN}", headers=PAGE)
     assert answer.headers["location"].startswith("/evil.example")
