@@ -50,8 +50,8 @@ class LlmArgs(StageArgs):
     """Requests that may wait for a worker; more are shed with StageBusy."""
     max_wait_s: float = Field(default=60.0, gt=0)
     """Longest wait for a worker before StageBusy."""
-    coalesce_ms: float = Field(default=20.0, ge=0)
-    """Tokens after the first travel together for this long; 0 sends each alone."""
+    coalesce_ms: float = Field(default=30.0, ge=0)
+    """Tokens after the first travel together for this long, a frame of the pages; 0 sends each alone."""
 
 
 class SttArgs(StageArgs):

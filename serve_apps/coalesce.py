@@ -13,7 +13,7 @@ from serve_apps.wire import LlmDelta, LlmDone, LlmEvent
 async def coalesce(source: AsyncGenerator[LlmEvent, None], window_s: float) -> AsyncGenerator[LlmEvent, None]:
     """Pass the first event on as it comes, then at most one delta every `window_s`.
 
-    A message between replicas costs far more than a token; people read bundles of 20 ms as a stream.
+    A message between replicas costs far more than a token; people read bundles of 30 ms as a stream.
     The first event takes no extra turn of the event loop. Closing or cancelling this closes `source`
     at once, also while it waits for its next token.
 
