@@ -16,7 +16,7 @@ from tests.fake_engines.llm import EchoLlm
 class WatchedLlm(EchoLlm):
     """Says one word every 20 ms, and writes `started`, `finished`, `stopped` into `engine_options["log"]`.
 
-    `die` kills the replica before the first token, once a run of the test; `die late` after three tokens.
+    `die` kills the replica before the first token, once a run of the test; `die late` after forty tokens.
     `finish …` ends after eight tokens. `think` takes five seconds before its first token.
     """
 
@@ -34,7 +34,7 @@ class WatchedLlm(EchoLlm):
             if text == "think":
                 await asyncio.sleep(5)
             for n in range(request.max_tokens or (8 if text.startswith("finish") else 1000)):
-                if text == "die late" and n == 3:
+                if text == "die late" and n == 40:
                     os._exit(1)
                 if text == "break":
                     raise StageFailed("llm", "It was asked to break.")

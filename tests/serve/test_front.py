@@ -89,8 +89,9 @@ async def test_closing_the_tab_stops_the_model(page: Page, log: Path) -> None:
 
 async def test_a_dead_replica_is_told_in_place_and_the_next_question_is_answered(page: Page) -> None:
     await ask(page, "die late")
+    await expect(page.get_by_text("w3").first).to_be_visible()
     await expect(page.get_by_text("interrupted").first).to_be_visible(timeout=20_000)
-    await expect(page.get_by_text("w2").first).to_be_visible()
+    await expect(page.get_by_text("w3").first).to_be_visible()
     await page.get_by_role("button", name="Clear").click()
     await ask(page, "finish soon")
     await expect(page.get_by_text("w3").first).to_be_visible(timeout=30_000)
