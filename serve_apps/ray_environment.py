@@ -21,7 +21,7 @@ for config in "$@"; do
     cat "$config.loopback" > "$config"
   fi
 done
-exec {binary} "$@"
+exec {binary} -dS "$@"
 """
 
 
@@ -40,7 +40,7 @@ def ray_environment(home: Path) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port(HAPROXY_STATS_PORT)),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port(FALLBACK_HTTP_PORT)),
         "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(free_port(FALLBACK_GRPC_PORT)),
-        "RAY_SERVE_HAPROXY_BINARY_PATH": str(_haproxy_on_loopback(home / "haproxy")),
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(_haproxy(home / "haproxy")),
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(_private_token(home / "ray_token")),
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -65,8 +65,12 @@ def ray_folder(home: Path) -> Path:
     return folder
 
 
-def _haproxy_on_loopback(script: Path) -> Path | str:
-    """HAProxy, with its statistics and metrics on loopback: Serve's template opens them to every interface.
+def _haproxy(script: Path) -> Path | str:
+    """HAProxy, with two things changed that Serve's template sets.
+
+    Its statistics and metrics stay on loopback: the template opens them to every interface. And it does not
+    splice: once HAProxy 2.8 has spliced a body that came after its head, as most clients send it, it reads
+    that client no more, and does not see it leave before the answer begins.
 
     Returns:
         The script to start in its place, or nothing where Serve brings no HAProxy.

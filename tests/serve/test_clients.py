@@ -128,6 +128,24 @@ async def test_dropping_the_connection_stops_the_model(
     assert await seen(log, lambda text: text.count("stopped") > before.count("stopped"))
 
 
+async def test_leaving_is_noticed_when_the_body_came_after_its_head(url: str, log: Path) -> None:
+    """A proxy that splices such a body stops reading the client, and would not see it go."""
+    before = log.read_text()
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+    body = b'{"messages": [{"role": "user", "content": "hello"}]}'
+    writer.write(
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\n"
+        b"content-type: application/json\r\nexpect: 100-continue\r\n"
+        + f"authorization: Bearer {token()}\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+    )
+    assert b"100" in await reader.readline()  # the head has arrived; now the body
+    writer.write(body)
+    assert await seen(log, lambda text: text.count("started") > before.count("started"))
+    writer.close()
+    await writer.wait_closed()
+    assert await seen(log, lambda text: text.count("stopped") > before.count("stopped"))
+
+
 @pytest.mark.usefixtures("url")
 async def test_errors_keep_their_type() -> None:
     with pytest.raises(EmptyInput):
