@@ -62,6 +62,8 @@ class Raydio:
     @contextmanager
     def in_the_foreground(self) -> Iterator[subprocess.Popen[str]]:
         command = [sys.executable, "-m", "serve_apps.cli", "up", str(self.config)]
+        # A runner started in the background ignores Ctrl-C, and its children would inherit that.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         with subprocess.Popen(
             [*command, "--port", str(self.port), "--no-browser"],
             stdout=subprocess.PIPE,
