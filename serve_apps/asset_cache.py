@@ -11,10 +11,15 @@ from dataclasses import dataclass, field
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_ASSET = re.compile(r"/(?:assets|static)/[\w./@-]+$")
+_ASSET = re.compile(r"^(?:/ui)?(?:/\w+)?(/(?:assets|static)/[\w./@-]+)$")
+"""Right under a page, and not in what people sent: a folder of theirs may have such a name."""
+_CODINGS = ("br", "gzip", "zstd")
 MAX_BYTES = 32 << 20
 """Gradio's whole frontend is 20 MB uncompressed."""
 IMMUTABLE = b"public, max-age=31536000, immutable"
+
+_Key = tuple[str, tuple[str, ...]]
+"""A file, and the codings that the browser takes."""
 
 
 @dataclass(slots=True)
@@ -34,7 +39,7 @@ class AssetCache:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._answers: dict[tuple[str, str], _Answer] = {}
+        self._answers: dict[_Key, _Answer] = {}
         self._n_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,7 +53,7 @@ class AssetCache:
         else:
             await self._ask(key, scope, receive, send)
 
-    async def _ask(self, key: tuple[str, str], scope: Scope, receive: Receive, send: Send) -> None:
+    async def _ask(self, key: _Key, scope: Scope, receive: Receive, send: Send) -> None:
         answer = _Answer()
 
         async def remember(message: Message) -> None:
@@ -62,22 +67,23 @@ class AssetCache:
 
         await self._app(scope, receive, remember)
 
-    def _keep(self, key: tuple[str, str], answer: _Answer, *, complete: bool) -> None:
+    def _keep(self, key: _Key, answer: _Answer, *, complete: bool) -> None:
         fits = self._n_bytes + len(answer.body) <= MAX_BYTES
         if complete and fits and answer.start.get("status") == 200:  # noqa: PLR2004
             self._answers[key] = answer
             self._n_bytes += len(answer.body)
 
 
-def _key(scope: Scope) -> tuple[str, str] | None:
-    """The file, whichever page's mount it is asked from, and the codings that the browser takes."""
+def _key(scope: Scope) -> _Key | None:
+    """The file, whichever page's mount it is asked from."""
     if scope["type"] != "http" or scope["method"] != "GET":
         return None
     headers = Headers(scope=scope)
-    found = _ASSET.search(scope["path"])
-    if found is None or ".." in found[0] or "range" in headers or "if-none-match" in headers:
+    found = _ASSET.match(scope["path"])
+    if found is None or ".." in found[1] or "range" in headers or "if-none-match" in headers:
         return None
-    return found[0], headers.get("accept-encoding", "")
+    taken = headers.get("accept-encoding", "")
+    return found[1], tuple(coding for coding in _CODINGS if coding in taken)
 
 
 def _lasting(start: Message, path: str) -> Message:

@@ -44,9 +44,22 @@ def test_codings_are_kept_apart(client: TestClient) -> None:
     assert plain.text != brotli.text
 
 
+def test_the_same_codings_in_other_words_are_one(client: TestClient, asked: Counter[str]) -> None:
+    for taken in ("gzip, deflate, br, zstd", "br;q=1.0, zstd, gzip"):
+        client.get("/assets/a.js", headers={"accept-encoding": taken})
+    assert sum(asked.values()) == 1
+
+
 @pytest.mark.parametrize(
     "path",
-    ["/ui/chat/config", "/ui/chat/gradio_api/file=/tmp/assets", "/assets/gone.js", "/assets/../config"],
+    [
+        "/ui/chat/config",
+        "/ui/chat/gradio_api/file=/tmp/assets",
+        "/ui/chat/gradio_api/file=/srv/assets/1f0c/speech.wav",
+        "/ui/chat/gradio_api/file/srv/static/1f0c/speech.wav",
+        "/assets/gone.js",
+        "/assets/../config",
+    ],
 )
 def test_everything_else_is_asked_each_time(client: TestClient, asked: Counter[str], path: str) -> None:
     client.get(path)
