@@ -23,6 +23,7 @@ from serve_apps.settings import ASSETS
 from serve_apps.transcription import stream_file
 from serve_apps.wire import SttOptions, Transcript
 from ui import shell
+from ui.pacing import batches
 from ui.stats import progress_line, stat_line
 from ui.timed_text import clock, view
 
@@ -42,9 +43,10 @@ class Heard:
     """One recording under way: kept on the server, so that Stop can offer what there is."""
 
     recording: Path
-    length_s: float
+    length_s: float = 0.0
     """As the header says; 0 if it does not."""
     transcript: Transcript = NOTHING
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
     started: float = field(default_factory=time.perf_counter)
 
     @property
@@ -76,28 +78,28 @@ class Listener:
     async def listen(self, recording: str | None, language: str, words: bool) -> AsyncGenerator[Shown]:
         """Stream the text as it is recognised; then times and files."""
         with shell.shown():
-            path = _chosen(recording)
-            facts = await asyncio.to_thread(media.probe, path)
-            heard = Heard(recording=path, length_s=facts.duration_s)
-            yield (progress_line("Listening"), "", "", *_no_files(), heard)
+            heard = Heard(recording=_chosen(recording))
             options = SttOptions(language=language or None, words=words)
+            yield (progress_line("Listening"), "", "", *_no_files(), heard)
             try:
-                async with aclosing(stream_file(self._stt, path, options)) as updates:
-                    async for update in updates:
-                        heard.transcript = update.transcript
+                heard.length_s = (await asyncio.to_thread(media.probe, heard.recording)).duration_s
+                updates = batches(stream_file(self._stt, heard.recording, options), heard.stop)
+                async with aclosing(updates) as batched:
+                    async for batch in batched:
+                        if batch:
+                            heard.transcript = batch[-1].transcript
                         yield (_progress(heard), escape(heard.transcript.text), *_unchanged(), heard)
             except RaydioError:
                 # Hours of text are not thrown away because the last minute failed.
-                if heard.transcript.segments:
-                    yield await self.finished(heard, stopped=True)
+                kept = bool(heard.transcript.segments)
+                yield await self.finished(heard, stopped=True) if kept else ("", "", "", *_no_files(), heard)
                 raise
-            yield await self.finished(heard)
+            yield await self.finished(heard, stopped=heard.stop.is_set())
 
-    async def stopped(self, heard: Heard | None) -> Shown:
-        """Offer what was heard before Stop."""
-        if heard is None:
-            return tuple(gr.skip() for _ in range(len(FILES) + 4))
-        return await self.finished(heard, stopped=True)
+    async def stopped(self, heard: Heard | None) -> None:
+        """End what is under way; `listen` then offers what was heard before."""
+        if heard:
+            heard.stop.set()
 
     async def finished(self, heard: Heard, *, stopped: bool = False) -> Shown:
         """The last state of a recording: facts, text with times, files."""
@@ -171,6 +173,8 @@ def _no_files() -> list[Any]:
 
 def _progress(heard: Heard) -> str:
     done_s, length_s = heard.transcript.duration_s, heard.length_s
+    if done_s <= 0:
+        return progress_line("Listening")
     if length_s <= 0:
         return progress_line(f"Heard {clock(done_s)}, {heard.speed:.0f} times real time")
     left_s = max(0.0, length_s - done_s) / max(heard.speed, 1e-3)

@@ -133,7 +133,7 @@ def _wire(widgets: Widgets, listener: Listener) -> None:
     widgets.file.clear(_forgotten, None, recording, **aside)
     widgets.microphone.clear(_forgotten, None, recording, **aside)
     starts: list[Any] = [widgets.start.click, *(event.then for event in chosen)]
-    listening: list[Any] = [
+    for begin in starts:
         begin(
             listener.listen,
             widgets.request,
@@ -142,9 +142,7 @@ def _wire(widgets: Widgets, listener: Listener) -> None:
             concurrency_id="stt",
             **quiet,
         )
-        for begin in starts
-    ]
-    widgets.stop.click(listener.stopped, widgets.heard, widgets.shown, cancels=listening, **quiet)
+    widgets.stop.click(listener.stopped, widgets.heard, None, **aside)
 
 
 def _taken(path: str | None) -> str | None:
