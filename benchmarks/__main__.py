@@ -46,9 +46,7 @@ def main() -> int:
         "engines": [options.engine] if options.engine else list(ENGINES),
     }
     rows = _run(options)
-    _write(
-        rows, {**about, "quick": options.quick, "command": " ".join(["python -m benchmarks", *sys.argv[1:]])}
-    )
+    _write(rows, about)
     gates = [gate for row in rows for measure in row.measures for gate in measure.gates]
     return 0 if all(gate.passed for gate in gates) and not any(row.error for row in rows) else 1
 
