@@ -152,13 +152,13 @@ class VoiceConductor:
             text=clause.spoken, voice=request.voice, language=request.language, speed=request.speed
         )
         chunks = turn.clock.until_deadline(self._tts.stream_speak(speak), "tts")
-        text = clause.shown
+        text, said = clause.shown, clause.spoken
         sounded = False
         try:
             async for audio in chunks:
                 turn.sounded()
-                await turn.outbox.tell_audio(AudioSegment(index=index, text=text, audio=audio))
-                text, sounded = "", True
+                await turn.outbox.tell_audio(AudioSegment(index=index, text=text, spoken=said, audio=audio))
+                text, said, sounded = "", "", True
         finally:
             await close(chunks)
         return sounded

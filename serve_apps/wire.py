@@ -89,11 +89,22 @@ class Ranked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """One word with its times, in seconds from the first sample of the audio it belongs to."""
+
+    text: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Audio:
     """Mono sound. `samples`: float32 in [-1, 1], shape (n_samples,); `rate_hz`: samples a second."""
 
     samples: Samples
     rate_hz: int
+    words: tuple[Word, ...] = ()
+    """Of speech whose engine knows them: those that begin in these samples; `end_s` may lie after them."""
 
     @property
     def duration_s(self) -> float:
@@ -111,15 +122,6 @@ class SttOptions:
     """Ask for word times (costs an alignment on engines without their own)."""
     prompt: str = ""
     """Names and spellings to prefer, for engines that take a prompt."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Word:
-    """One word with its times, in seconds from the first sample of the audio given."""
-
-    text: str
-    start_s: float
-    end_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,6 +303,24 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A passage that an answer rests on."""
+
+    id: str
+    title: str
+    text: str
+    score: float
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourcesFound:
+    """What retrieval found for this turn, best first; before the first TextDelta."""
+
+    sources: tuple[Source, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TextDelta:
     """A piece of the answer's text."""
 
@@ -328,7 +348,9 @@ class AudioSegment:
     index: int
     """Counts the clauses of the answer from 0; several chunks share one."""
     text: str
-    """The clause's text on its first chunk, empty on the others."""
+    """The clause as it is shown, on its first chunk; empty on the others."""
+    spoken: str = ""
+    """The clause as it is said, on its first chunk; empty on the others."""
     audio: Audio
 
 
@@ -356,4 +378,6 @@ class TurnFailed:
     retry_after_s: float | None = None
 
 
-TurnEvent = PartialTranscript | FinalTranscript | TextDelta | AudioSegment | TurnDone | TurnFailed
+TurnEvent = (
+    PartialTranscript | FinalTranscript | SourcesFound | TextDelta | AudioSegment | TurnDone | TurnFailed
+)

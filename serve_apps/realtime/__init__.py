@@ -1,0 +1,1 @@
+"""Live voice: the OpenAI Realtime protocol over a spoken conversation (`docs/realtime.md`)."""
