@@ -6,11 +6,11 @@ Field names and defaults are the protocol's (https://platform.openai.com/docs/ap
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-PCM_RATE_HZ = 24_000
+PCM_RATE_HZ: Final = 24_000
 G711_RATE_HZ = 8_000
 MAX_SPOKEN_TOKENS = 200
 """Length of a spoken answer when the client names none: about a minute of speech."""
