@@ -12,6 +12,7 @@ import numpy as np
 
 from serve_apps.args import EmbeddingsArgs, LlmArgs, RerankerArgs, SttArgs, TtsArgs
 from serve_apps.wire import (
+    Audio,
     ChatRequest,
     LlmDelta,
     LlmDone,
@@ -26,13 +27,15 @@ from serve_apps.wire import (
     SttOptions,
     Vectors,
     Voice,
+    Word,
 )
 
 TOKEN = "lorem "  # noqa: S105
 """Every token of the mock's answers. Counting it in raw bytes counts tokens, however they were coalesced."""
 
 
-def _card(stage: str) -> ModelCard:
+def card(stage: str) -> ModelCard:
+    """What a mock says it is."""
     return ModelCard(
         stage=stage, engine="mock", model="mock", size_bytes=0, licence="Apache-2.0", source="benchmarks"
     )
@@ -48,7 +51,7 @@ class MockLlm:
     context_tokens = 1_000_000
 
     def __init__(self, args: LlmArgs) -> None:
-        self.card = _card("llm")
+        self.card = card("llm")
         self.n_workers = args.n_workers
         self._max_tokens = args.max_tokens
         self._ttft_s = float(args.engine_options.get("ttft_ms", 0)) / 1000
@@ -84,7 +87,7 @@ class MockStt:
 
     def __init__(self, args: SttArgs) -> None:
         del args
-        self.card = _card("stt")
+        self.card = card("stt")
 
     def transcribe(self, samples: Samples, options: SttOptions) -> list[Segment]:
         """One segment as long as the audio."""
@@ -96,23 +99,25 @@ class MockStt:
 
 
 class MockTts:
-    """Says a tenth of a second of silence for every word."""
+    """Says a tenth of a second of silence for every word, and when it began."""
 
     rate_hz = 16_000
     can_clone = False
 
     def __init__(self, args: TtsArgs) -> None:
         del args
-        self.card = _card("tts")
+        self.card = card("tts")
 
     def voices(self) -> list[Voice]:
         """One."""
         return [Voice(id="mock", name="Mock", language="en")]
 
-    def speak(self, request: SpeakRequest) -> Iterator[Samples]:
+    def speak(self, request: SpeakRequest) -> Iterator[Audio]:
         """One chunk a word."""
-        for _ in request.text.split():
-            yield np.zeros(self.rate_hz // 10, dtype=np.float32)
+        samples = np.zeros(self.rate_hz // 10, dtype=np.float32)
+        for word in request.text.split():
+            mark = Word(text=word, start_s=0.0, end_s=0.1)
+            yield Audio(samples=samples, rate_hz=self.rate_hz, words=(mark,))
 
     def close(self) -> None:
         """Nothing to free."""
@@ -126,7 +131,7 @@ class MockEmbeddings:
 
     def __init__(self, args: EmbeddingsArgs) -> None:
         del args
-        self.card = _card("embeddings")
+        self.card = card("embeddings")
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Ones, normalised: float32, shape (len(texts), 384)."""
@@ -145,7 +150,7 @@ class MockReranker:
 
     def __init__(self, args: RerankerArgs) -> None:
         del args
-        self.card = _card("reranker")
+        self.card = card("reranker")
 
     def score(self, query: str, passages: Sequence[str]) -> list[float]:
         """Zeros."""

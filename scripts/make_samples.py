@@ -18,6 +18,7 @@ TEXT = (
 
 if __name__ == "__main__":
     engine = EspeakTts(TtsArgs())
-    samples = np.concatenate(list(engine.speak(SpeakRequest(text=TEXT, voice="en-us", speed=0.9))))
+    said = engine.speak(SpeakRequest(text=TEXT, voice="en-us", speed=0.9))
+    samples = np.concatenate([piece.samples for piece in said])
     audio = Audio(samples=media.resample(samples, engine.rate_hz, STT_RATE_HZ), rate_hz=STT_RATE_HZ)
     (ASSETS / "samples" / "announcement.ogg").write_bytes(media.encode(audio, "ogg"))

@@ -93,8 +93,10 @@ class TtsEngine(Protocol):
         """Every voice, the default first."""
         ...
 
-    def speak(self, request: SpeakRequest) -> Generator[Samples, None, None]:
-        """Yield samples at `rate_hz`, the first as early as possible. Closing it stops the engine.
+    def speak(self, request: SpeakRequest) -> Generator[Audio, None, None]:
+        """Yield sound at `rate_hz`, the first as early as possible. Closing it stops the engine.
+
+        `words` are those of `request.text` that begin in the piece, for engines that know.
 
         Raises:
             UnknownName, UnsupportedOption.

@@ -4,11 +4,13 @@
 # to validate `args:`, and ignores one that is a string.
 
 import asyncio
+import itertools
 import math
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from threading import Lock
 from typing import TypeVar
 
@@ -22,7 +24,7 @@ from serve_apps.contracts import TtsEngine
 from serve_apps.errors import EmptyInput, InputError, RaydioError, StageFailed, TextTooLong, UnsupportedOption
 from serve_apps.metrics import StageMeter
 from serve_apps.stage_deployment import stage_deployment
-from serve_apps.wire import Audio, Samples, SpeakRequest, StageReport, Voice
+from serve_apps.wire import Audio, SpeakRequest, StageReport, Voice, Word
 
 Result = TypeVar("Result")
 
@@ -76,6 +78,7 @@ class TtsStage:
     async def stream_speak(self, request: SpeakRequest) -> AsyncGenerator[Audio]:
         """Yield chunks in playing order: at most 60 ms at once, then 200 to 500 ms each.
 
+        A word belongs to the chunk in which it begins; its times count from that chunk's first sample.
         The engine works at most one chunk ahead of the caller. Closing the iterator stops it.
 
         Raises:
@@ -86,14 +89,14 @@ class TtsStage:
         self._check(request)
         with self._meter.request() as running:
             async with self._queue.slot(""), self._speaking(request) as speech:
-                coming, rate_hz = self._on_worker(speech.next_chunk), self._engine.rate_hz
-                while (samples := await coming) is not None:
+                coming = self._on_worker(speech.next_chunk)
+                while (audio := await coming) is not None:
                     coming = self._on_worker(speech.next_chunk)
                     running.first_output()
-                    yield Audio(samples=samples, rate_hz=rate_hz)
+                    yield audio
                 if running.first_output_ms is None:
                     running.first_output()
-                    yield Audio(samples=np.zeros(round(SILENCE_S * rate_hz), np.float32), rate_hz=rate_hz)
+                    yield _silence(round(SILENCE_S * self._engine.rate_hz), self._engine.rate_hz)
 
     @asynccontextmanager
     async def _speaking(self, request: SpeakRequest) -> "AsyncGenerator[_Speech]":
@@ -134,14 +137,14 @@ class _Speech:
     def __init__(self, engine: TtsEngine, request: SpeakRequest) -> None:
         self._engine = engine
         self._request = request
-        self._pieces: Iterator[Samples] | None = None
+        self._pieces: Iterator[Audio] | None = None
         self._lock = Lock()  # two threads must not advance or close one generator at once
         self._stopped = False
-        self._left = np.zeros(0, np.float32)
+        self._left = _silence(0, engine.rate_hz)
         self._n_chunks = 0
 
-    def next_chunk(self) -> Samples | None:
-        """The next samples, None after the last.
+    def next_chunk(self) -> Audio | None:
+        """The next sound, None after the last.
 
         Raises:
             StageFailed: the engine raised something of its own.
@@ -169,11 +172,11 @@ class _Speech:
             if close is not None:
                 close()
 
-    def _gather(self, longest_s: float) -> Samples | None:
+    def _gather(self, longest_s: float) -> Audio | None:
         if self._pieces is None:
             self._pieces = iter(self._engine.speak(self._request))
         n_wanted = math.ceil(longest_s * self._engine.rate_hz)
-        parts, n_samples = [self._left], len(self._left)
+        parts, n_samples = [self._left], len(self._left.samples)
         started = time.perf_counter()
         # The first piece leaves as the engine gives it, later ones are joined.
         while n_samples < (n_wanted if self._n_chunks else 1) and not self._stopped:
@@ -183,11 +186,39 @@ class _Speech:
             if piece is None:
                 break
             parts.append(piece)
-            n_samples += len(piece)
-        joined = np.concatenate(parts)
-        chunk, self._left = joined[:n_wanted], joined[n_wanted:]
+            n_samples += len(piece.samples)
+        chunk, self._left = _cut(_joined(parts), n_wanted)
         self._n_chunks += 1
-        return chunk if len(chunk) and not self._stopped else None
+        return chunk if len(chunk.samples) and not self._stopped else None
+
+
+def _silence(n_samples: int, rate_hz: int) -> Audio:
+    return Audio(samples=np.zeros(n_samples, np.float32), rate_hz=rate_hz)
+
+
+def _joined(parts: Sequence[Audio]) -> Audio:
+    """Pieces of one rate as one, their words' times counted from its first sample."""
+    samples = np.concatenate([part.samples for part in parts])
+    starts_s = itertools.accumulate((part.duration_s for part in parts), initial=0.0)
+    words = [_later(word, by_s) for part, by_s in zip(parts, starts_s, strict=False) for word in part.words]
+    return Audio(samples=samples, rate_hz=parts[0].rate_hz, words=tuple(words))
+
+
+def _cut(audio: Audio, n_samples: int) -> tuple[Audio, Audio]:
+    """The first `n_samples` and the rest, each with the words that begin in it."""
+    if len(audio.samples) <= n_samples:
+        return audio, _silence(0, audio.rate_hz)
+    cut_s = n_samples / audio.rate_hz
+    before = tuple(word for word in audio.words if word.start_s < cut_s)
+    after = tuple(_later(word, -cut_s) for word in audio.words if word.start_s >= cut_s)
+    return (
+        replace(audio, samples=audio.samples[:n_samples], words=before),
+        replace(audio, samples=audio.samples[n_samples:], words=after),
+    )
+
+
+def _later(word: Word, by_s: float) -> Word:
+    return replace(word, start_s=word.start_s + by_s, end_s=word.end_s + by_s) if by_s else word
 
 
 def _check_range(name: str, value: float, allowed: tuple[float, float]) -> None:

@@ -104,7 +104,9 @@ class Audio:
     samples: Samples
     rate_hz: int
     words: tuple[Word, ...] = ()
-    """Of speech whose engine knows them: those that begin in these samples; `end_s` may lie after them."""
+    """Of speech whose engine knows them: those that begin in these samples, as they stand in the text.
+    `end_s` may lie after them, and is a guess where the engine has not got there yet: the next word's
+    start is better."""
 
     @property
     def duration_s(self) -> float:

@@ -110,7 +110,9 @@ def clip(duration_s: float = 3.0, level: float = 0.3) -> Audio:
 
 
 def said(by: CoquiTts, text: str, **options: Any) -> list[Samples]:
-    return list(by.speak(SpeakRequest(text=text, **options)))
+    pieces = list(by.speak(SpeakRequest(text=text, **options)))
+    assert {(piece.rate_hz, piece.words) for piece in pieces} <= {(by.rate_hz, ())}
+    return [piece.samples for piece in pieces]
 
 
 def test_vits_speaks_clause_by_clause(vits: CoquiTts) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from serve_apps.args import TtsArgs
 from serve_apps.engines.espeak import EspeakTts
 from serve_apps.errors import ConfigError, UnknownName
-from serve_apps.wire import Samples, SpeakRequest
+from serve_apps.wire import Samples, SpeakRequest, Word
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +21,19 @@ def engine() -> EspeakTts:
 
 
 def said(engine: EspeakTts, text: str, **options: object) -> Samples:
-    pieces = list(engine.speak(SpeakRequest(text=text, **options)))  # type: ignore[arg-type]
-    return np.concatenate([np.zeros(0, np.float32), *pieces])
+    pieces = engine.speak(SpeakRequest(text=text, **options))  # type: ignore[arg-type]
+    return np.concatenate([np.zeros(0, np.float32), *(piece.samples for piece in pieces)])
+
+
+def words(engine: EspeakTts, text: str, **options: object) -> list[Word]:
+    """Every word, its times counted from the start of the sound."""
+    found, at_s = [], 0.0
+    for piece in engine.speak(SpeakRequest(text=text, **options)):  # type: ignore[arg-type]
+        assert piece.rate_hz == engine.rate_hz
+        assert all(0 <= word.start_s <= piece.duration_s for word in piece.words)
+        found += [replace(w, start_s=w.start_s + at_s, end_s=w.end_s + at_s) for w in piece.words]
+        at_s += piece.duration_s
+    return found
 
 
 def duration_s(engine: EspeakTts, text: str, **options: object) -> float:
@@ -59,13 +71,50 @@ def test_the_first_piece_is_short_and_early(engine: EspeakTts) -> None:
     pieces = engine.speak(SpeakRequest(text="A rather long text, and it goes on. " * 1000))
     first = next(pieces)
     assert time.perf_counter() - started < 0.1  # typically under 1 ms; the machine may be busy
-    assert len(first) <= 0.061 * engine.rate_hz
+    assert first.duration_s <= 0.061
 
 
 def test_a_hundred_thousand_characters(engine: EspeakTts) -> None:
     text = "one two three, " * 6700
-    n_samples = sum(len(piece) for piece in engine.speak(SpeakRequest(text=text, speed=3)))
+    n_samples = sum(len(piece.samples) for piece in engine.speak(SpeakRequest(text=text, speed=3)))
     assert n_samples > 1000 * engine.rate_hz
+
+
+def test_words_are_told_as_they_are_written(engine: EspeakTts) -> None:
+    text = "Hello there, it costs 3.14 dollars in 2024. Müller says 😀 now!"
+    assert [word.text for word in words(engine, text)] == [
+        "Hello", "there", "it", "costs", "3.14", "dollars", "in", "2024", "Müller", "says", "😀", "now",
+    ]  # fmt: skip
+    syllables = [word.text for word in words(engine, "你好，今天天气很好。", language="zh")]  # noqa: RUF001
+    assert syllables == ["你", "今", "天", "天", "气", "很"]  # it does not tell of a phrase's last one
+    assert [word.text for word in words(engine, "مرحبا كيف حالك", language="ar")] == ["مرحبا", "كيف", "حالك"]
+
+
+def test_a_word_begins_where_it_is_heard(engine: EspeakTts) -> None:
+    """What is said after the last word begins is what espeak says of that word alone."""
+    text = "Somebody called yesterday, and then they called again."
+    marks, whole = words(engine, text), said(engine, text)
+    starts_s = [word.start_s for word in marks]
+    assert starts_s == sorted(starts_s)
+    pause_s = marks[3].start_s - marks[2].end_s
+    before = whole[
+        round((marks[3].start_s - 0.06) * engine.rate_hz) : round(marks[3].start_s * engine.rate_hz)
+    ]
+    assert pause_s > 0.05
+    assert np.abs(before).max() < 0.02  # the comma's silence ends exactly there
+    assert marks[-1].end_s < len(whole) / engine.rate_hz
+
+
+def test_a_faster_voice_has_earlier_words(engine: EspeakTts) -> None:
+    text = "One two three four five six seven eight."
+    slow, fast = words(engine, text), words(engine, text, speed=2.0)
+    assert fast[-1].start_s < 0.6 * slow[-1].start_s
+    assert fast[0].end_s - fast[0].start_s == pytest.approx((slow[0].end_s - slow[0].start_s) / 2)
+
+
+@pytest.mark.parametrize("text", ["?!...", "", "\x00", "a\x00b c\nd", "x" * 700, "half \ud83d"])
+def test_words_of_odd_text_are_of_the_text(engine: EspeakTts, text: str) -> None:
+    assert all(word.text.strip() and word.text in text for word in words(engine, text))
 
 
 def test_speed_and_pitch_change_the_sound(engine: EspeakTts) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
 from contextlib import aclosing
@@ -59,6 +60,24 @@ async def test_chunks_start_short_and_grow() -> None:
     assert durations[1] == pytest.approx(0.2)
     assert max(durations) == pytest.approx(0.5)
     assert sum(durations) == pytest.approx(10.0)
+
+
+@pytest.mark.parametrize("speed", [0.5, 1.0, 2.7])
+async def test_words_stay_with_the_sound_in_which_they_begin(speed: float) -> None:
+    text = "one two, three four? five-six " * 40
+    at_s, heard = 0.0, []
+    for chunk in await speak(stage(), text, speed=speed):
+        assert all(0 <= word.start_s < chunk.duration_s for word in chunk.words)
+        heard += [(word.text, word.start_s + at_s, word.end_s + at_s) for word in chunk.words]
+        at_s += chunk.duration_s
+    mute = text.replace("?", "")
+    one_s = round(0.02 * 16_000 / speed) / 16_000
+    assert [word for word, _, _ in heard] == mute.split()
+    starts_s = [match.start() * one_s for match in re.finditer(r"\S+", mute)]
+    assert [start_s for _, start_s, _ in heard] == pytest.approx(starts_s, abs=1e-6)
+    assert [end_s - start_s for _, start_s, end_s in heard] == pytest.approx(
+        [len(word) * 0.02 / speed for word in mute.split()]
+    )
 
 
 async def test_a_slow_caller_holds_the_engine_back() -> None:
@@ -184,6 +203,13 @@ async def test_espeak_speaks_early_through_the_stage() -> None:
     async with aclosing(of.stream_speak(SpeakRequest(text="Hello there, my friend. " * 400))) as chunks:
         await anext(chunks)
         assert time.perf_counter() - started < 0.25  # typically 2 ms; the machine may be busy
+
+
+async def test_espeak_tells_its_words_through_the_stage() -> None:
+    chunks = await speak(stage("espeak"), "Hello there, my friend. How are you today?")
+    assert [w.text for chunk in chunks for w in chunk.words] == [
+        "Hello", "there", "my", "friend", "How", "are", "you", "today",
+    ]  # fmt: skip
 
 
 async def test_two_callers_of_espeak_take_turns() -> None:

@@ -21,6 +21,8 @@ from serve_apps.wire import (
     LlmUsage,
     Message,
     Segment,
+    Source,
+    SourcesFound,
     Span,
     SpeakRequest,
     StageReport,
@@ -175,6 +177,22 @@ async def test_a_turn_is_heard_written_and_spoken_in_order() -> None:
     assert sum(isinstance(e, TurnDone | TurnFailed) for e in events) == 1
 
 
+async def test_each_clause_tells_once_how_it_is_shown_and_said() -> None:
+    chat = GatedChat("**Well**, it is `fine`.", " See https://www.example.com/a.", DONE)
+    segments = [e for e in await turn(conductor(chat=chat)) if isinstance(e, AudioSegment)]
+    assert [(e.text, e.spoken) for e in segments] == [
+        ("**Well**, it is `fine`.", "Well, it is fine."), ("", ""),
+        (" See https://www.example.com/a.", "See example.com."), ("", ""),
+    ]  # fmt: skip
+
+
+async def test_sources_come_before_the_answer_that_rests_on_them() -> None:
+    found = SourcesFound(sources=(Source(id="a", title="A", text="The day is fine.", score=0.9),))
+    events = await turn(conductor(chat=GatedChat(found, *TWO_CLAUSES, DONE)))
+    assert [type(e) for e in events][:3] == [FinalTranscript, SourcesFound, TextDelta]
+    assert events[1] == found
+
+
 async def test_the_stages_get_what_the_caller_asked_for() -> None:
     stt, chat, tts = GatedStt(), GatedChat(), GatedTts()
     before = (Message(role="user", content="a"), Message(role="assistant", content="b"))
@@ -224,7 +242,7 @@ async def test_the_first_clause_sounds_before_the_answer_is_complete() -> None:
         async for event in events:
             if isinstance(event, AudioSegment):
                 break
-    assert event == AudioSegment(index=0, text=TWO_CLAUSES[0], audio=event.audio)
+    assert event == AudioSegment(index=0, text=TWO_CLAUSES[0], spoken=TWO_CLAUSES[0], audio=event.audio)
     assert not chat.gate.way.is_set()
 
 

@@ -28,7 +28,7 @@ from serve_apps.args import TtsArgs
 from serve_apps.engines.own_thread import Emit, OwnThread
 from serve_apps.errors import ConfigError, InputError, NoSpeech, UnknownName, UnsupportedOption
 from serve_apps.speech_text import clauses
-from serve_apps.wire import Audio, ModelCard, Samples, SpeakRequest, Voice
+from serve_apps.wire import Audio, ModelCard, SpeakRequest, Voice
 
 PAUSE_S = 0.15
 """Between clauses; the model's own pauses are inside them."""
@@ -90,8 +90,8 @@ class CoquiTts:
         ]
         return sorted(every, key=lambda voice: voice.id != self._default)
 
-    def speak(self, request: SpeakRequest) -> Iterator[Samples]:
-        """Yield samples: XTTS's as it makes them, otherwise clause by clause.
+    def speak(self, request: SpeakRequest) -> Iterator[Audio]:
+        """Yield sound: XTTS's as it makes it, otherwise clause by clause. It does not know its words' times.
 
         Raises:
             UnknownName: no such speaker or language.
@@ -160,9 +160,9 @@ class CoquiTts:
 
     # ---- speech
 
-    def _stream(self, text: str, manner: _Manner) -> Iterator[Samples]:
+    def _stream(self, text: str, manner: _Manner) -> Iterator[Audio]:
         say = self._say_xtts if self._is_xtts else self._say
-        pause = np.zeros(round(PAUSE_S * self.rate_hz), np.float32)
+        pause = self._audio(np.zeros(round(PAUSE_S * self.rate_hz)))
         for clause in clauses(text):
             for part in wrap(clause.spoken, self._limit_characters(manner.language)):
                 yield from self._thread.stream(partial(say, part, manner))
@@ -182,7 +182,7 @@ class CoquiTts:
                 speaker_wav=clip,
                 split_sentences=False,
             )
-        emit(np.asarray(samples[:-PAD_SILENCE_SAMPLES], np.float32))
+        emit(self._audio(samples[:-PAD_SILENCE_SAMPLES]))
 
     def _say_xtts(self, text: str, manner: _Manner, emit: Emit) -> None:
         gpt_latents, speaker_embedding = self._latents(manner)
@@ -200,8 +200,11 @@ class CoquiTts:
             **settings | self._options,
         )
         for chunk in chunks:
-            if not emit(chunk.float().cpu().numpy()):
+            if not emit(self._audio(chunk.float().cpu().numpy())):
                 return
+
+    def _audio(self, samples: Any) -> Audio:
+        return Audio(samples=np.asarray(samples, np.float32), rate_hz=self.rate_hz)
 
     def _latents(self, manner: _Manner) -> Latents:
         """What makes the voice, remembered for the clip that was used last."""

@@ -24,7 +24,7 @@ from serve_apps.args import TtsArgs
 from serve_apps.engines.own_thread import Emit, OwnThread
 from serve_apps.errors import ConfigError, StageFailed, UnknownName
 from serve_apps.speech_text import clauses
-from serve_apps.wire import ModelCard, Samples, SpeakRequest, Voice
+from serve_apps.wire import Audio, ModelCard, Samples, SpeakRequest, Voice, Word
 
 DEFAULT_VOICE = "en-us"
 NORMAL_WORDS_PER_MINUTE = 175
@@ -47,7 +47,10 @@ _CHARS_UTF8, _END_PAUSE = 1, 0x1000
 _RATE, _PITCH = 1, 3
 _OPTIONS = {"volume": 2, "pitch_range": 4, "word_gap": 7}
 _CHUNK_MS = 60
+_EVENTS_END, _EVENT_WORD = 0, 1
 _NOTHING = np.zeros(0, np.int16)
+_SECONDS_A_LETTER = 0.07
+"""At normal speed: the guess of a word's end, which espeak-ng does not tell."""
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
 
@@ -62,6 +65,19 @@ class _VoiceRecord(ctypes.Structure):
         ("reserved", ctypes.c_ubyte),
         ("score", ctypes.c_int),
         ("spare", ctypes.c_void_p),
+    )
+
+
+class _Event(ctypes.Structure):
+    _fields_ = (
+        ("type", ctypes.c_int),
+        ("message", ctypes.c_uint),
+        ("text_position", ctypes.c_int),  # in characters, the first is 1
+        ("length", ctypes.c_int),
+        ("audio_position", ctypes.c_int),  # in milliseconds
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("id", ctypes.c_char * 8),
     )
 
 
@@ -82,6 +98,38 @@ class _Manner:
 
     voice: str
     parameters: tuple[tuple[int, int], ...]
+    seconds_a_letter: float
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far the text that is being spoken has got."""
+
+    text: str
+    seconds_a_letter: float
+    emit: Emit
+    n_samples: int = 0
+    n_characters: int = 0
+
+    def said(self, samples: Samples, events: list[_Event], rate_hz: int) -> bool:
+        """Hand over a piece with the words that begin in it; false to stop."""
+        from_s = self.n_samples / rate_hz
+        words = [self._word(event, from_s) for event in events if self._is_new(event)]
+        self.n_samples += len(samples)
+        return self.emit(Audio(samples=samples, rate_hz=rate_hz, words=tuple(words)))
+
+    def _is_new(self, event: _Event) -> bool:
+        """A number or a sign that is said as several words counts once, as it is written."""
+        start = event.text_position - 1
+        is_new = start >= self.n_characters and bool(self.text[start : start + event.length].strip())
+        self.n_characters = max(self.n_characters, start + event.length)
+        return is_new
+
+    def _word(self, event: _Event, from_s: float) -> Word:
+        start = event.text_position - 1
+        text = self.text[start : start + event.length]
+        start_s = max(0.0, event.audio_position / 1000 - from_s)
+        return Word(text=text, start_s=start_s, end_s=start_s + len(text) * self.seconds_a_letter)
 
 
 class _Library:
@@ -108,23 +156,24 @@ class _Library:
         self._manner: _Manner | None = None
         return rate_hz, self._c.espeak_Info(None).decode(), _languages(self._c.espeak_ListVoices(None))
 
-    def speak(self, text: str, manner: _Manner) -> Iterator[Samples]:
-        """Yield samples while the library makes them; closing the iterator stops it."""
+    def speak(self, text: str, manner: _Manner) -> Iterator[Audio]:
+        """Yield sound while the library makes them; closing the iterator stops it."""
         return self._thread.stream(lambda emit: self._synthesise(text, manner, emit))
 
     def _synthesise(self, text: str, manner: _Manner, emit: Emit) -> None:
         self._set(manner)
-        self._emit = emit
+        self._progress = _Progress(text, manner.seconds_a_letter, emit)
         encoded = text.encode()
         flags = _CHARS_UTF8 | _END_PAUSE
         status = self._c.espeak_Synth(encoded, len(encoded) + 1, 0, 0, 0, flags, None, None)
         if status != 0:
             raise StageFailed("tts", f"espeak-ng failed with status {status}.")
 
-    def _on_samples(self, samples: Any, n_samples: int, _events: int | None) -> int:
+    def _on_samples(self, samples: Any, n_samples: int, events: int | None) -> int:
         """Called by the library; 1 stops it."""
         heard = np.ctypeslib.as_array(samples, (n_samples,)) if n_samples > 0 else _NOTHING
-        return 0 if self._emit(heard.astype(np.float32) / np.float32(32768)) else 1
+        said = heard.astype(np.float32) / np.float32(32768)
+        return 0 if self._progress.said(said, _words_of(events), self.rate_hz) else 1
 
     def _set(self, manner: _Manner) -> None:
         if manner == self._manner:
@@ -174,8 +223,8 @@ class EspeakTts:
             )
         return sorted(every, key=lambda voice: voice.id != self._default)
 
-    def speak(self, request: SpeakRequest) -> Iterator[Samples]:
-        """Yield samples as the library makes them, at most 60 ms each.
+    def speak(self, request: SpeakRequest) -> Iterator[Audio]:
+        """Yield sound as the library makes it, at most 60 ms each, with the words that begin there.
 
         Raises:
             UnknownName: no such voice, variant or language.
@@ -185,13 +234,14 @@ class EspeakTts:
         path = self._library.languages[base].path + (f"+{variant}" if variant else "")
         rate = round(NORMAL_WORDS_PER_MINUTE * request.speed)
         pitch = min(max(round(50 + 50 * math.log2(request.pitch)), 0), 100)
-        manner = _Manner(path, ((_RATE, rate), (_PITCH, pitch), *self._options))
+        parameters = ((_RATE, rate), (_PITCH, pitch), *self._options)
+        manner = _Manner(path, parameters, _SECONDS_A_LETTER / request.speed)
         return self._stream(request.text, manner)
 
     def close(self) -> None:
         """Nothing to free: the library belongs to the process and holds no model."""
 
-    def _stream(self, text: str, manner: _Manner) -> Iterator[Samples]:
+    def _stream(self, text: str, manner: _Manner) -> Iterator[Audio]:
         for clause in clauses(text):
             if sayable := _without_controls(clause.shown):
                 yield from self._library.speak(sayable, manner)
@@ -257,6 +307,16 @@ def _without_controls(text: str) -> str:
     Format characters stay: joiners are part of how some scripts spell.
     """
     return "".join(" " if category(character) in {"Cc", "Cs"} else character for character in text).strip()
+
+
+def _words_of(address: int | None) -> list[_Event]:
+    """The words in a C array of events, which an event of type 0 ends."""
+    words: list[_Event] = []
+    while address and (event := _Event.from_address(address)).type != _EVENTS_END:
+        if event.type == _EVENT_WORD:
+            words.append(event)
+        address += ctypes.sizeof(_Event)
+    return words
 
 
 def _languages(records: Any) -> dict[str, _Language]:

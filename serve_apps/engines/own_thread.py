@@ -8,11 +8,11 @@ from queue import SimpleQueue
 from threading import Event
 from typing import TypeVar
 
-from serve_apps.wire import Samples
+from serve_apps.wire import Audio
 
 Result = TypeVar("Result")
-Emit = Callable[[Samples], bool]
-"""Hands over samples; false when nobody listens any more, and the job should end."""
+Emit = Callable[[Audio], bool]
+"""Hands over sound; false when nobody listens any more, and the job should end."""
 
 
 class OwnThread:
@@ -29,14 +29,14 @@ class OwnThread:
         """Do it there, wait, and return what it returned."""
         return self._thread.submit(job).result()
 
-    def stream(self, job: Callable[[Emit], None]) -> Iterator[Samples]:
+    def stream(self, job: Callable[[Emit], None]) -> Iterator[Audio]:
         """Yield what the job emits, while it does. Closing the iterator ends the job."""
-        emitted: SimpleQueue[Samples | None] = SimpleQueue()
+        emitted: SimpleQueue[Audio | None] = SimpleQueue()
         stop = Event()
 
-        def emit(samples: Samples) -> bool:
+        def emit(audio: Audio) -> bool:
             if not stop.is_set():
-                emitted.put(samples)
+                emitted.put(audio)
             return not stop.is_set()
 
         def run() -> None:
@@ -48,8 +48,8 @@ class OwnThread:
 
         future = self._thread.submit(run)
         try:
-            while (samples := emitted.get()) is not None:
-                yield samples
+            while (audio := emitted.get()) is not None:
+                yield audio
             future.result()
         finally:
             stop.set()

@@ -180,7 +180,8 @@ def _mu_codes(samples: NDArray[np.int32]) -> NDArray[np.int32]:
     size = np.minimum(np.abs(samples), _LOUDEST) + _BIAS
     segment = _top_bit(size) - 7
     sign = np.where(samples < 0, 0x80, 0)
-    return ~(sign | segment << 4 | size >> segment + 3 & 0x0F) & 0xFF
+    codes: NDArray[np.int32] = ~(sign | segment << 4 | size >> segment + 3 & 0x0F) & 0xFF
+    return codes
 
 
 def _a_levels(codes: NDArray[np.int_]) -> NDArray[np.int_]:
@@ -195,7 +196,8 @@ def _a_codes(samples: NDArray[np.int32]) -> NDArray[np.int32]:
     segment = np.maximum(_top_bit(size) - 7, 0)
     step = size >> np.maximum(segment + 3, 4) & 0x0F
     sign = np.where(samples < 0, 0, 0x80)
-    return (sign | segment << 4 | step) ^ 0x55
+    codes: NDArray[np.int32] = (sign | segment << 4 | step) ^ 0x55
+    return codes
 
 
 def _top_bit(numbers: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,11 +10,11 @@ import numpy as np
 
 from serve_apps.args import TtsArgs
 from serve_apps.errors import UnknownName
-from serve_apps.wire import ModelCard, Samples, SpeakRequest, Voice
+from serve_apps.wire import Audio, ModelCard, Samples, SpeakRequest, Voice, Word
 
 
 class ToneTts:
-    """20 ms of a sine a character, at 16 kHz; question marks are mute. Says what it did.
+    """20 ms of a sine a character, at 16 kHz; question marks are mute. Marks its words, counts what it did.
 
     `engine_options`: `can_clone`, and `fail_at`, the character at which it raises RuntimeError.
     """
@@ -39,8 +40,8 @@ class ToneTts:
             Voice(id="high", name="High tone", language="de"),
         ]
 
-    def speak(self, request: SpeakRequest) -> Iterator[Samples]:
-        """One array a character."""
+    def speak(self, request: SpeakRequest) -> Iterator[Audio]:
+        """One piece a character; a word is a mark on its first."""
         if request.voice not in ("", "low", "high"):
             raise UnknownName(f"There is no voice {request.voice!r}.", "Did you mean low?")
         self.requests.append(request)
@@ -49,18 +50,26 @@ class ToneTts:
     def close(self) -> None:
         """Nothing to free."""
 
-    def _stream(self, request: SpeakRequest) -> Iterator[Samples]:
+    def _stream(self, request: SpeakRequest) -> Iterator[Audio]:
         octave = 2 if request.voice == "high" else 1
         try:
-            for character in request.text.replace("?", ""):
+            text = request.text.replace("?", "")
+            words = {match.start(): match.group() for match in re.finditer(r"\S+", text)}
+            for i, character in enumerate(text):
                 if self.fail_at and character == self.fail_at:
                     raise RuntimeError("the tone broke")
                 self.n_pieces += 1
-                yield tone(character, octave, request.speed, self.rate_hz)
+                samples = tone(character, octave, request.speed, self.rate_hz)
+                yield Audio(samples=samples, rate_hz=self.rate_hz, words=mark(words.get(i), request.speed))
             self.n_finished += 1
         except GeneratorExit:
             self.n_closed += 1
             raise
+
+
+def mark(word: str | None, speed: float) -> tuple[Word, ...]:
+    """A word that begins where its piece does; none for None."""
+    return () if word is None else (Word(text=word, start_s=0.0, end_s=len(word) * 0.02 / speed),)
 
 
 def tone(character: str, octave: int, speed: float, rate_hz: int) -> Samples:
