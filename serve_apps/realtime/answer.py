@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
@@ -12,6 +13,9 @@ from serve_apps.wire import Message, TurnEvent
 
 MAX_HELD = 256
 """Events that wait for their listener; the conductor waits then, and with it the models."""
+
+
+log = logging.getLogger(__name__)
 
 
 class Answer:
@@ -41,6 +45,9 @@ class Answer:
         """Stop the models; nobody wants to hear it."""
         self._drawing.cancel()
         await asyncio.wait([self._drawing])
+        while not self._held.empty():
+            self._held.get_nowait()
+        self._held.put_nowait(None)
 
     async def _draw(self, events: AsyncGenerator[TurnEvent, None]) -> None:
         try:
@@ -50,14 +57,11 @@ class Answer:
         except RaydioError as error:
             await self._hold(failed(error, self._stage))
         # Whatever else a stream raises, whoever waits for the answer must hear that there is none.
-        except Exception as error:
-            await self._hold(
-                failed(StageFailed(self._stage, "The answer could not be made.", "Try again."), self._stage)
-            )
-            raise error from None
-        finally:
-            if not self._drawing.cancelling():
-                await self._held.put(None)
+        except Exception:
+            log.exception("The stream of an answer broke")
+            broken = StageFailed(self._stage, "The answer could not be made.", "Try again.")
+            await self._hold(failed(broken, self._stage))
+        await self._held.put(None)
 
     async def _hold(self, event: TurnEvent) -> None:
         await self._held.put((asyncio.get_running_loop().time(), event))

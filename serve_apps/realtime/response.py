@@ -102,7 +102,7 @@ class Response:
             self._tell(at, event)
 
     def cancel(self, reason: Literal["turn_detected", "client_cancelled"]) -> None:
-        """Stop here: nothing more of it is told but its end. The models are stopped by whoever awaits `drop`."""
+        """Tell its end, and nothing more of it. `drop` stops the models."""
         self._end("cancelled", {"type": "cancelled", "reason": reason})
 
     async def drop(self) -> None:

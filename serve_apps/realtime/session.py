@@ -8,38 +8,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Coroutine
 from typing import Any
 
 from serve_apps.contracts import Clients
-from serve_apps.errors import AudioTooLong, EmptyInput, InputError, RaydioError, StageFailed
+from serve_apps.errors import AudioTooLong, InputError, RaydioError, StageFailed
 from serve_apps.realtime import client_events as said
 from serve_apps.realtime import config
 from serve_apps.realtime import server_events as tell
 from serve_apps.realtime.answer import Answer
-from serve_apps.realtime.conversation import Conversation, Item, as_messages, new_id
+from serve_apps.realtime.answering import Answering
+from serve_apps.realtime.conversation import Conversation, Item, new_id
 from serve_apps.realtime.formats import Decoder
+from serve_apps.realtime.host import UserTurn
 from serve_apps.realtime.input_buffer import InputBuffer
-from serve_apps.realtime.listening import Listening, UserTurn
+from serve_apps.realtime.listening import Listening
 from serve_apps.realtime.playback import Playback
-from serve_apps.realtime.response import Moments, Outlet, Response
+from serve_apps.realtime.response import Moments, Outlet
 from serve_apps.realtime.speculation import Speculation
-from serve_apps.turns import prompt, span
+from serve_apps.realtime.understanding import put_into_words
 from serve_apps.wire import (
     STT_RATE_HZ,
     Audio,
-    Message,
     Samples,
     SttOptions,
-    TurnRequest,
-    VoiceTurnRequest,
 )
 
 MIN_COMMIT_S = 0.1
 MAX_BUFFER_S = 120.0
 """Audio that waits for a commit; what stt takes in one call."""
-RESPONSES_A_MINUTE = 60
 log = logging.getLogger(__name__)
 
 
@@ -58,23 +55,20 @@ class Session:
         self._clients = clients
         self._outbox = outbox
         self._resume_s = resume_s
-        self._instructions = prompt("voice")
         self._conversation = Conversation()
         self._decoder = Decoder(self.settings.audio.input.format)
         self._buffer = InputBuffer()
         self._listening = self._new_listening()
-        self._response: Response | None = None
-        self._spoken: Item | None = None
         self._understanding: set[asyncio.Task[None]] = set()
         self._moments: Moments | None = None
-        self._asked_at: deque[float] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._answers = Answering(clients, self._conversation, outbox, self.spawn, self.id)
 
     # ---- as the door sees it ---------------------------------------------------------------------
 
     def start(self) -> None:
         """Say what this session is."""
-        self.emit(tell.session("session.created", self.id, self.settings, self._instructions))
+        self.emit(tell.session("session.created", self.id, self.settings, self._answers.instructions))
         self.attach(resumed=False)
 
     def attach(self, *, resumed: bool) -> None:
@@ -82,7 +76,7 @@ class Session:
         about = {"session_id": self.id, "resumed": resumed, "resume_s": self._resume_s}
         self.emit({"type": "raydio.session", **about})
 
-    def handle(self, event: said.ClientEvent) -> None:  # noqa: C901, PLR0912 (one case an event, one line each)
+    def handle(self, event: said.ClientEvent) -> None:  # noqa: C901 (one case an event, one line each)
         """Do what the client says.
 
         Raises:
@@ -110,19 +104,17 @@ class Session:
             case said.CreateResponse(options=options):
                 self._asked_to_respond(options)
             case said.CancelResponse(response_id=response_id):
-                self._cancel_response(response_id)
+                self._answers.cancel(response_id)
             case said.ClearOutput():
-                self._clear_output()
+                self._answers.clear_output()
             case said.PlaybackReport(item_id=item_id, played_ms=played_ms, playing=playing):
-                if self._spoken is not None and self._spoken.id == item_id and self._spoken.playback:
-                    self._spoken.playback.report(played_ms / 1000, playing=playing)
+                self._answers.report(item_id, played_ms / 1000, playing=playing)
 
     async def close(self) -> None:
         """End every task and every model's work."""
         if self._listening is not None:
             self._listening.drop()
-        if self._response is not None:
-            self._response.cancel("client_cancelled")
+        self._answers.interrupt()
         tasks = [*self._tasks]
         # What was just told to stop may do so; whatever still works is stopped.
         await asyncio.wait(tasks, timeout=1.0) if tasks else None
@@ -147,18 +139,17 @@ class Session:
     @property
     def answering(self) -> bool:
         """Whether an answer is being made or can be heard."""
-        return self._response is not None or self.sounding is not None
+        return self._answers.active
 
     @property
     def sounding(self) -> Playback | None:
         """The answer that can be heard now."""
-        playback = self._spoken.playback if self._spoken is not None else None
-        return playback if playback is not None and playback.audible else None
+        return self._answers.sounding
 
     @property
     def sounding_id(self) -> str | None:
-        """Its item's id."""
-        return self._spoken.id if self._spoken is not None else None
+        """The newest spoken answer's item."""
+        return self._answers.sounding_id
 
     async def understand(self, heard: Samples) -> str:
         """Transcribe speech at 16 kHz."""
@@ -172,17 +163,11 @@ class Session:
 
     def think(self, text: str) -> Answer:
         """Begin the answer to what the user seems to have said."""
-        said_now = Item(role="user", kind="audio", text=text)
-        return self._ask(self.settings, as_messages([*self._conversation, said_now]))
+        return self._answers.think(self.settings, text)
 
     def interrupt(self) -> None:
         """The user speaks: stop the answer; the words that were played stay."""
-        if self._spoken is not None and self._spoken.playback is not None and self._spoken.playback.audible:
-            self._spoken.playback.stop()
-        if (response := self._response) is not None:
-            self._silence(response)
-            response.cancel("turn_detected")
-            self.spawn(response.drop())
+        self._answers.interrupt()
 
     def turn_ended(self, turn: UserTurn) -> None:
         """The user has finished: their words become an item, and an answer follows."""
@@ -220,7 +205,7 @@ class Session:
         if settings.audio.input.turn_detection != old.audio.input.turn_detection:
             self._stop_listening()
             self._listening = self._new_listening()
-        self.emit(tell.session("session.updated", self.id, settings, self._instructions))
+        self.emit(tell.session("session.updated", self.id, settings, self._answers.instructions))
 
     def _stop_listening(self) -> None:
         if self._listening is not None:
@@ -249,54 +234,38 @@ class Session:
     def _add_speech(self, item: Item, speculation: Speculation, moments: Moments, *, respond: bool) -> None:
         previous = self._conversation.insert(item)
         self.emit(tell.committed(item.id, previous))
-        self.emit(tell.item_added(item, previous))
-        self.emit(tell.item_done(item, previous))
+        self._tell_item(item, previous)
         self._moments = moments
         self._await_words(item, speculation, moments, respond=respond)
 
     def _await_words(self, item: Item, speculation: Speculation, moments: Moments, *, respond: bool) -> None:
-        task = self.spawn(self._words_came(item, speculation, moments, respond=respond))
+        def understood(answer: Answer | None) -> None:
+            if respond and item.text:
+                self._answers.respond(said.ResponseOptions(session=self.settings), moments, answer)
+            elif answer is not None:
+                self.spawn(answer.drop())
+
+        words = put_into_words(item, speculation, moments, self.emit, understood)
+        task = self.spawn(words)
         self._understanding.add(task)
         task.add_done_callback(self._understanding.discard)
 
-    async def _words_came(
-        self, item: Item, speculation: Speculation, moments: Moments, *, respond: bool
-    ) -> None:
-        try:
-            item.text = await speculation.understood()
-        except RaydioError as error:
-            self.emit(tell.not_transcribed(item.id, error))
-            return
-        except asyncio.CancelledError:
-            await speculation.drop()
-            raise
-        began, done = speculation.began_at, speculation.understood_at or _now_s()
-        ended = moments.speech_ended_at
-        moments.transcript = span("transcript", 1000 * (began - ended), 1000 * (done - ended))
-        duration_s = 0.0 if item.audio is None else len(item.audio) / STT_RATE_HZ
-        if self.settings.audio.input.transcription is not None:
-            for event in tell.transcribed(item.id, item.text, duration_s):
-                self.emit(event)
-        answer = speculation.take_answer()
-        if respond and item.text:
-            self._respond(said.ResponseOptions(session=self.settings), moments, answer)
-        elif answer is not None:
-            await answer.drop()
+    def _tell_item(self, item: Item, previous_item_id: str | None) -> None:
+        self.emit(tell.item_added(item, previous_item_id))
+        self.emit(tell.item_done(item, previous_item_id))
 
     # ---- items -----------------------------------------------------------------------------------
 
     def _create_item(self, event: said.CreateItem) -> None:
         new = event.item
         heard = Decoder(self.settings.audio.input.format)(new.audio) if new.audio else None
-        kind = "text" if heard is None else "audio"
-        item = Item(role=new.role, kind="text" if heard is None else "audio", text=new.text, audio=heard)
-        item.id = new.id or item.id
+        item = Item(id=new.id or new_id("item"), role=new.role, kind="text", text=new.text)
+        if heard is not None:
+            item.kind, item.text, item.audio = "audio", None, heard
         previous = self._conversation.insert(item, event.previous_item_id)
-        self.emit(tell.item_added(item, previous))
-        self.emit(tell.item_done(item, previous))
-        if kind == "audio" and heard is not None:
-            moments = Moments(_now_s(), _now_s(), user_item_id=item.id)
-            self._moments = moments
+        self._tell_item(item, previous)
+        if heard is not None:
+            moments = self._moments = Moments(_now_s(), _now_s(), user_item_id=item.id)
             words = Speculation(lambda: self.understand(heard), None)
             self._await_words(item, words, moments, respond=False)
 
@@ -316,134 +285,18 @@ class Session:
     # ---- answering -------------------------------------------------------------------------------
 
     def _asked_to_respond(self, options: said.ResponseOptions) -> None:
-        if self._response is not None:
-            raise InputError(
-                f"Response {self._response.id} is still under way.", "Cancel it, or wait for response.done."
-            )
-        self._check_budget()
+        self._answers.check_free()
         moments, self._moments = self._moments, None
         if moments is None or options.input is not None:
             moments = Moments(_now_s(), _now_s())
         if self._understanding:
             self.spawn(self._respond_when_understood(options, moments))
         else:
-            self._respond(options, moments, None)
+            self._answers.respond(options, moments)
 
     async def _respond_when_understood(self, options: said.ResponseOptions, moments: Moments) -> None:
         await asyncio.wait([*self._understanding])
-        self._respond(options, moments, None)
-
-    def _respond(self, options: said.ResponseOptions, moments: Moments, answer: Answer | None) -> None:
-        """Begin a response, with an answer that is under way already if it is to the same question."""
-        if self._response is not None:  # the user was not allowed to interrupt it: it is done with first
-            self._silence(self._response)
-            self._response.cancel("turn_detected")
-            self.spawn(self._response.drop())
-        messages = self._messages(options)
-        if answer is not None and answer.messages != messages:
-            self.spawn(answer.drop())
-            answer = None
-        if answer is None:
-            answer = self._ask(options.session, messages)
-        response = self._new_response(options, moments)
-        response.begin(self._limits())
-        self.spawn(response.run(answer))
-
-    def _new_response(self, options: said.ResponseOptions, moments: Moments) -> Response:
-        spoken = "audio" in options.session.output_modalities
-        guard = options.session.raydio.barge_in.echo_guard
-        item = Item(role="assistant", kind="audio" if spoken else "text", status="in_progress")
-        item.playback = Playback(keep_reference=guard) if spoken else None
-        kept = options.in_conversation
-        self._spoken = item if spoken else self._spoken
-        self._response = Response(
-            outbox=self._outbox,
-            options=options,
-            item=item,
-            previous_item_id=self._conversation.insert(item) if kept else None,
-            conversation_id=self._conversation.id if kept else None,
-            moments=moments,
-            on_end=self._ended,
-        )
-        return self._response
-
-    def _ended(self, response: Response) -> None:
-        if self._response is response:
-            self._response = None
-
-    def _messages(self, options: said.ResponseOptions) -> tuple[Message, ...]:
-        if options.input is None:
-            return self._conversation.messages()
-        items = [
-            self._conversation.get(part)
-            if isinstance(part, str)
-            else Item(role=part.role, kind="text", text=part.text)
-            for part in options.input
-        ]
-        return as_messages(items)
-
-    def _ask(self, settings: config.Session, messages: tuple[Message, ...]) -> Answer:
-        """Start the models on an answer.
-
-        Raises:
-            EmptyInput: there is nothing to answer.
-        """
-        if not messages or messages[-1].role == "assistant":
-            raise EmptyInput("There is nothing to answer.", "Say or write something first.")
-        spoken = "audio" in settings.output_modalities
-        limit = settings.max_output_tokens
-        default = config.MAX_SPOKEN_TOKENS if spoken else None
-        turn = TurnRequest(
-            messages=messages,
-            system_prompt=settings.instructions or self._instructions,
-            max_tokens=default if limit == "inf" else limit,
-            temperature=settings.raydio.temperature,
-            caller=self.id,
-        )
-        if not spoken:
-            return Answer(self._clients.chat.stream_turn(turn), "chat", messages)
-        out = settings.audio.output
-        request = VoiceTurnRequest(audio=None, turn=turn, voice=out.voice, speed=out.speed)
-        return Answer(self._clients.voice.stream_turn(request), "voice", messages)
-
-    def _cancel_response(self, response_id: str | None) -> None:
-        response = self._response
-        if response is None or response_id not in (None, response.id):
-            raise InputError("That response is not under way.", "It has ended, or was never begun.")
-        response.cancel("client_cancelled")
-        self.spawn(response.drop())
-
-    def _clear_output(self) -> None:
-        if self._spoken is not None and self._spoken.playback is not None:
-            self._spoken.playback.stop()
-        response = self._response
-        if response is not None:
-            self._cancel_response(None)
-        self.emit({"type": "output_audio_buffer.cleared", "response_id": response.id if response else ""})
-
-    def _silence(self, response: Response) -> None:
-        """What was sent of it but not played was never said."""
-        playback = response.item.playback
-        if playback is not None and playback.heard_text is None:
-            playback.stop()
-
-    # ---- limits, failures ------------------------------------------------------------------------
-
-    def _check_budget(self) -> None:
-        now = _now_s()
-        while self._asked_at and now - self._asked_at[0] > 60:  # noqa: PLR2004 (a minute)
-            self._asked_at.popleft()
-        if len(self._asked_at) >= RESPONSES_A_MINUTE:
-            wait_s = 60 - (now - self._asked_at[0])
-            raise InputError(
-                f"This session has asked for {RESPONSES_A_MINUTE} responses within a minute.",
-                f"Wait {wait_s:.0f} s.",
-            )
-
-    def _limits(self) -> dict[str, Any]:
-        self._asked_at.append(_now_s())
-        left = max(0, RESPONSES_A_MINUTE - len(self._asked_at))
-        return tell.rate_limits(RESPONSES_A_MINUTE, left, 60 - (_now_s() - self._asked_at[0]))
+        self._answers.respond(options, moments)
 
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
         try:
