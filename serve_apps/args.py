@@ -119,8 +119,31 @@ class PageArgs(Args):
     page: PageName
 
 
+class RealtimeArgs(Args):
+    """The door of live sessions, `/v1/realtime`: limits of one replica and of each session."""
+
+    max_sessions: int = Field(default=100, ge=1)
+    """Sessions at once, with those that wait for a lost socket; more are closed with 4429."""
+    resume_s: float = Field(default=30.0, ge=0)
+    """How long a session waits for a lost socket to come back."""
+    max_event_bytes: int = Field(default=4 * 2**20, ge=1024)
+    """Longest event of a client; a larger one is answered with an error."""
+    max_events_per_s: float = Field(default=500.0, gt=0)
+    """Events that a client may send a second, beyond a burst of ten seconds' worth."""
+    max_audio_speed: float = Field(default=20.0, ge=1)
+    """How much faster than real time audio may come, beyond `audio_burst_s`."""
+    audio_burst_s: float = Field(default=120.0, gt=0)
+    """Audio that may come at once."""
+    max_bad_events: int = Field(default=100, ge=1)
+    """Events a minute that may be wrong; more close the socket."""
+    send_timeout_s: float = Field(default=10.0, gt=0)
+    """A client that takes nothing for this long is taken for lost."""
+
+
 class ApiArgs(Args):
     """The /v1 door as an application of its own."""
+
+    realtime: RealtimeArgs = RealtimeArgs()
 
 
 class FrontArgs(Args):
@@ -128,3 +151,4 @@ class FrontArgs(Args):
 
     pages: tuple[PageName, ...] = PAGES
     conductor: ConductorArgs = ConductorArgs()
+    realtime: RealtimeArgs = RealtimeArgs()

@@ -10,7 +10,10 @@ RaydioError
 │   ├── AudioTooLong           over the duration limit                      413
 │   ├── NoSpeech               audio without a voice in it                  422
 │   ├── UnknownName            a voice, language, model or format           404
-│   └── UnsupportedOption      the engine in use cannot do it
+│   ├── UnsupportedOption      the engine in use cannot do it
+│   └── ProtocolError          a live session was sent what is no event
+│       ├── EventTooLarge      over the session's limit                     413
+│       └── TooFast            more of them than a session takes            429
 ├── AccessError                no or wrong credential                       401
 │   ├── Forbidden              known caller, refused request                403
 │   └── TooManyAttempts        wrong credentials came too fast              429
@@ -40,11 +43,13 @@ __all__ = [
     "ConfigError",
     "ContextOverflow",
     "EmptyInput",
+    "EventTooLarge",
     "Forbidden",
     "InputError",
     "NoSpeech",
     "NotRunning",
     "PortInUse",
+    "ProtocolError",
     "RaydioError",
     "SetupError",
     "StageBusy",
@@ -53,6 +58,7 @@ __all__ = [
     "StageTimeout",
     "StageUnavailable",
     "TextTooLong",
+    "TooFast",
     "TooManyAttempts",
     "UnknownName",
     "UnsupportedOption",
@@ -146,6 +152,41 @@ class UnsupportedOption(InputError):
     """The option exists, but not with the engine in use."""
 
     code = "unsupported_option"
+
+
+class ProtocolError(InputError):
+    """What a client of a live session sent is not an event, or not one that it can have meant.
+
+    Args:
+        message: what is wrong.
+        hint: what is right.
+        param: the field that is wrong, `session.audio.input.format.rate`.
+        event_id: the client's own name for the event, if that could be read.
+    """
+
+    code = "invalid_event"
+
+    def __init__(
+        self, message: str, hint: str = "", param: str | None = None, event_id: str | None = None
+    ) -> None:
+        super().__init__(message, hint)
+        self.param = param
+        self.event_id = event_id
+        self.args = (message, hint, param, event_id)
+
+
+class EventTooLarge(ProtocolError):
+    """An event is over the live session's limit."""
+
+    status = 413
+    code = "event_too_large"
+
+
+class TooFast(ProtocolError):
+    """Events, or audio, come faster than a live session takes them."""
+
+    status = 429
+    code = "rate_limit_exceeded"
 
 
 class AccessError(RaydioError):

@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from serve_apps import errors
-from serve_apps.errors import RaydioError, StageError
+from serve_apps.errors import ProtocolError, RaydioError, StageError
 
 
 def all_errors() -> list[type[RaydioError]]:
@@ -18,6 +18,8 @@ def all_errors() -> list[type[RaydioError]]:
 def example(kind: type[RaydioError]) -> RaydioError:
     if issubclass(kind, StageError):
         return kind("llm", "It broke.", "Try again.", 2.5)
+    if issubclass(kind, ProtocolError):
+        return kind("It broke.", "Try again.", "item.id", "event_1")
     return kind("It broke.", "Try again.")
 
 
@@ -29,6 +31,8 @@ def test_errors_survive_the_way_between_replicas(kind: type[RaydioError]) -> Non
     assert (error.message, error.hint) == ("It broke.", "Try again.")
     if isinstance(error, StageError):
         assert (error.stage, error.retry_after_s) == ("llm", 2.5)
+    if isinstance(error, ProtocolError):
+        assert (error.param, error.event_id) == ("item.id", "event_1")
 
 
 def test_the_tree_in_the_docstring_and_all_are_complete() -> None:

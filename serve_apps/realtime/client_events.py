@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from serve_apps.realtime.config import AudioFormat, Session
+from serve_apps.realtime.config import Session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,18 +133,3 @@ ClientEvent = (
     | ClearOutput
     | PlaybackReport
 )
-
-__all__ = ["AudioFormat", "ClientEvent"]
-
-
-def parse(message: str, session: Session) -> tuple[str | None, ClientEvent]:
-    """Read one message; returns the client's `event_id` and the event.
-
-    Args:
-        message: the text frame.
-        session: the settings as they stand, which an update is laid over.
-
-    Raises:
-        ProtocolError: not an event; says which field is wrong and why.
-    """
-    raise NotImplementedError((message, session, Any))
