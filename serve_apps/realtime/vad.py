@@ -167,7 +167,7 @@ class VadStream:
 
 
 class _GatedModel:
-    """Silero, asked only about frames that stand out of the room's noise: an idle stream costs next to nothing."""
+    """Silero, asked only about frames that stand out of the room's noise: idling costs next to nothing."""
 
     def __init__(self) -> None:
         # Deploying imports this module, and must not import onnxruntime.
