@@ -22,6 +22,7 @@ from serve_apps.settings import ASSETS
 _FORWARDED = {b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-prefix", b"forwarded"}
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 _LOGIN_BODY_BYTES = 4096
+_TOKEN_PROTOCOL = "openai-insecure-api-key."  # noqa: S105 (what stands before one)
 _OPEN: dict[str, Response] = {
     # Browsers ask for these by themselves, without cookies.
     "/manifest.json": JSONResponse({"name": "Raydio", "start_url": "/ui/", "display": "standalone"}),
@@ -90,10 +91,9 @@ class Door:
         """Whether the request carries the token, and whether it carries the cookie."""
         scheme, _, bearer = headers.get("authorization", "").partition(" ")
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"))).get("token", "")
+        bearer = bearer if scheme.lower() == "bearer" else ""
         cookie = cookie_parser(headers.get("cookie", "")).get(self._credential.cookie_name)
-        by_token = any(
-            self._credential.is_token(t) for t in (bearer if scheme.lower() == "bearer" else "", query) if t
-        )
+        by_token = any(self._credential.is_token(t) for t in (bearer, query, _offered(scope)) if t)
         return by_token, cookie is not None and self._credential.is_cookie(cookie)
 
     def _check_origin(self, scope: Scope, headers: Headers, *, by_cookie: bool) -> None:
@@ -171,6 +171,15 @@ class Door:
                 raise
         if body.cut_off and not body.answered:
             raise body.error()
+
+
+def _offered(scope: Scope) -> str:
+    """The token among a WebSocket's sub-protocols: the one place where a browser's script can put it.
+
+    Source: https://platform.openai.com/docs/guides/realtime-websocket
+    """
+    offered = (protocol.partition(_TOKEN_PROTOCOL) for protocol in scope.get("subprotocols", ()))
+    return next((token for before, found, token in offered if found and not before), "")
 
 
 def _is_login(scope: Scope, headers: Headers) -> bool:

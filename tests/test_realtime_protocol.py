@@ -205,6 +205,7 @@ def test_a_wrong_sample_rate_or_format_says_which_is_right(format_: Any, param: 
         ({"instructons": "typo"}, "session.instructons"),
         ({"instructions": 5}, "session.instructions"),
         ({"instructions": "x" * 50_001}, "session.instructions"),
+        ({"output_modalities": []}, "session.output_modalities"),
         ({"output_modalities": ["video"]}, "session.output_modalities.0"),
         ({"max_output_tokens": 9999}, "session.max_output_tokens"),
         ({"max_output_tokens": "lots"}, "session.max_output_tokens"),

@@ -99,15 +99,18 @@ def _known(sent: _Sent, path: str) -> _Sent:
             )
         known[name] = value
     if "output_modalities" in known:
-        known["output_modalities"] = _modalities(known["output_modalities"])
+        known["output_modalities"] = _modalities(known["output_modalities"], f"{path}.output_modalities")
     if isinstance(known.get("audio"), dict):
         known["audio"] = _audio(known["audio"], f"{path}.audio")
     return known
 
 
-def _modalities(sent: Any) -> Any:
+def _modalities(sent: Any, path: str) -> Any:
     """Sound always comes with its transcript, so that asking for both is asking for sound."""
-    return ["audio"] if isinstance(sent, list) and sorted(map(str, sent)) == ["audio", "text"] else sent
+    if sent == []:
+        raise ProtocolError(f"{path} is empty.", "Send ['audio'] or ['text'].", path)
+    both = isinstance(sent, list) and set(map(str, sent)) == {"audio", "text"}
+    return ["audio"] if both else sent
 
 
 def _audio(sent: _Sent, path: str) -> _Sent:
