@@ -93,7 +93,7 @@ async def test_what_was_heard_ends_with_the_word_that_was_playing(played_s: floa
 
 async def test_without_the_engines_times_the_cut_is_estimated() -> None:
     playback = story(words=False)
-    playback.stop(3.0)
+    playback.stop(2.7)
     assert playback.heard_text is not None
     assert playback.heard_text.startswith("Once upon a time there")
     assert not playback.heard_text.endswith("fox.")

@@ -57,6 +57,13 @@ class Told:
         return self.of(type_)[n - 1]
 
 
+async def until(condition: Callable[[], Any]) -> None:
+    """Let the loop run until something has happened."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():  # noqa: ASYNC110 (the fakes have no event for everything)
+            await asyncio.sleep(0)
+
+
 class ScriptedStt(FakeStt):
     """Understands what the test says it does, one text a call; the last one again and again."""
 
@@ -197,9 +204,7 @@ async def test_the_answer_is_thought_over_in_the_silence_and_not_told(question: 
         talk.update(audio={"input": {"turn_detection": {"type": "server_vad", "silence_duration_ms": 2000}}})
         await talk.hear(question)
         await talk.silence(1.0)
-        async with asyncio.timeout(PATIENCE_S):
-            while not chat.n_finished + chat.n_closed:
-                await asyncio.sleep(0)
+        await until(lambda: chat.n_finished + chat.n_closed)
         assert "input_audio_buffer.speech_stopped" not in talk.told.types()
         assert "response.created" not in talk.told.types()
         await talk.silence(1.5)
@@ -219,13 +224,9 @@ async def test_a_speculation_is_dropped_at_the_model_when_the_user_goes_on(
         talk.update(audio={"input": {"turn_detection": {"type": "server_vad", "silence_duration_ms": 2000}}})
         await talk.hear(question)
         await talk.silence(1.0)
-        async with asyncio.timeout(PATIENCE_S):
-            while not chat.requests:
-                await asyncio.sleep(0)
+        await until(lambda: chat.requests)
         await talk.hear(question)
-        async with asyncio.timeout(PATIENCE_S):
-            while not chat.n_closed:
-                await asyncio.sleep(0)
+        await until(lambda: chat.n_closed)
         assert len(talk.told.of("input_audio_buffer.speech_started")) == 1
         assert "response.created" not in talk.told.types()
         assert not [m for m in talk.session._conversation.messages()], "nothing speculative is stored"
@@ -340,9 +341,7 @@ async def test_only_one_response_at_a_time_and_cancel_stops_the_model() -> None:
         done = (await talk.told.wait("response.done"))["response"]
         assert done["status"] == "cancelled"
         assert done["status_details"]["reason"] == "client_cancelled"
-        async with asyncio.timeout(PATIENCE_S):
-            while not chat.n_closed:
-                await asyncio.sleep(0)
+        await until(lambda: chat.n_closed)
         n_told = len(talk.told.events)
         with pytest.raises(InputError, match="not under way"):
             talk.session.handle(say.CancelResponse())
@@ -389,7 +388,7 @@ async def test_a_users_sound_can_be_retrieved_and_created(question: np.ndarray[A
 # ---- interruption -------------------------------------------------------------------------------
 
 
-async def spoken(talk: Talk, until: Callable[[], bool] | None = None) -> str:
+async def spoken(talk: Talk) -> str:
     """Have a long answer spoken; returns its item."""
     talk.write("Tell me a story")
     talk.ask()
@@ -415,9 +414,7 @@ async def test_speech_interrupts_and_history_keeps_what_was_played(question: np.
         assert done["status_details"] == {"type": "cancelled", "reason": "turn_detected"}
         started = talk.told.types().index("input_audio_buffer.speech_started")
         assert "response.output_audio.delta" not in talk.told.types()[started:]
-        async with asyncio.timeout(PATIENCE_S):
-            while not chat.n_closed:
-                await asyncio.sleep(0)
+        await until(lambda: chat.n_closed)
         talk.session.handle(say.TruncateItem(item_id=item_id, content_index=0, audio_end_ms=300))
         assert talk.told.of("conversation.item.truncated")[0]["audio_end_ms"] == 300
         heard = talk.session._conversation.get(item_id).told()
