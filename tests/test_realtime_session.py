@@ -229,7 +229,7 @@ async def test_a_speculation_is_dropped_at_the_model_when_the_user_goes_on(
         await until(lambda: chat.n_closed)
         assert len(talk.told.of("input_audio_buffer.speech_started")) == 1
         assert "response.created" not in talk.told.types()
-        assert not [m for m in talk.session._conversation.messages()], "nothing speculative is stored"
+        assert not talk.session._conversation.messages(), "nothing speculative is stored"
 
 
 async def test_an_unfinished_sentence_is_waited_for(question: np.ndarray[Any, Any]) -> None:
