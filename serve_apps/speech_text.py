@@ -12,8 +12,9 @@ import html
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from unicodedata import category
 
-__all__ = ["Clause", "ClauseSplitter", "clauses", "spoken"]
+__all__ = ["Clause", "ClauseSplitter", "clauses", "is_unspaced", "joins", "spoken"]
 
 FIRST_WEIGHT = 12
 """A first clause this long may end at a comma: higher delays the first sound, lower sounds abrupt."""
@@ -47,6 +48,12 @@ _WIDE = (
     ("\u2e80", "\ua4cf"),
     ("\uac00", "\ud7af"),
 )
+_UNSPACED = (*_SPACED_SCRIPTS, ("\u2e80", "\ua4cf"), ("\uf900", "\ufaff"), ("\U00020000", "\U0003ffff"))
+_VOWELS_BEFORE = frozenset("เแโใไເແໂໃໄ")
+_VOWELS_AFTER = frozenset("ะาำๅๆຳະາໆ")
+_JOINERS = frozenset("\u200c\u200d")
+_MODIFIERS = (("\U0001f3fb", "\U0001f3ff"), ("\U000e0020", "\U000e007f"))
+"""Skin tones, and the letters of a flag."""
 _WIDE_WEIGHT = 3
 """One character of these scripts takes about as long to say as three Latin ones."""
 
@@ -185,6 +192,23 @@ class ClauseSplitter:
             self._line = []
         self._newline = False
         return clause
+
+
+def is_unspaced(character: str) -> bool:
+    """Whether it belongs to a script that writes no space between words."""
+    return _within(character, _UNSPACED)
+
+
+def joins(before: str, character: str) -> bool:
+    """Whether `character` belongs to the one before it: an accent, a vowel sign, a joined emoji.
+
+    Source: Unicode Standard Annex 29, without Hangul syllables in parts; and with the Thai and Lao vowels
+    that are letters of their own there.
+    """
+    if before in _VOWELS_BEFORE:
+        return is_unspaced(character)
+    is_mark = category(character)[0] == "M" or character in _VOWELS_AFTER or _within(character, _MODIFIERS)
+    return is_mark or character in _JOINERS or (before == "\u200d" and not character.isspace())
 
 
 def _within(character: str, ranges: tuple[tuple[str, str], ...]) -> bool:
