@@ -11,10 +11,12 @@ from typing import Self
 
 from benchmarks import systems
 from benchmarks.raw_http import Target
-from benchmarks.rules import MAX_FLOOR_DRIFT, Rounds, Sampler, interleave
+from benchmarks.rules import MAX_FLOOR_DRIFT, Rounds, Sampler, alternate, interleave
 from benchmarks.systems import CannotRun, Product
 
 MOCK = systems.CONFIGS / "mock.yaml"
+MOCK_VOICE = systems.CONFIGS / "voice.yaml"
+"""Like `MOCK`, with engines that can hold a conversation."""
 REAL: Path | None = None
 """The config that `raydio up` runs when none is named."""
 
@@ -69,6 +71,20 @@ class Bench:
         except CannotRun as error:
             return {}, {"litellm": str(error)}
         return {"litellm": self._targets["litellm"]}, {}
+
+    @contextmanager
+    def pipecat(self, silence_ms: int) -> Iterator[str | CannotRun]:
+        """The address of the peer of live voice while the block runs, or why there is none."""
+        with ExitStack() as stack:
+            try:
+                running: str | CannotRun = stack.enter_context(systems.pipecat(silence_ms))
+            except CannotRun as error:
+                running = error
+            yield running
+
+    def alternating(self, samplers: Mapping[str, Sampler]) -> Rounds:
+        """Rounds of systems that have no floor but zero."""
+        return alternate(samplers, self.n_rounds)
 
     def product(self, config: Path | None) -> Product:
         """Raydio on `config`; another config's is stopped first."""

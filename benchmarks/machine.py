@@ -48,6 +48,12 @@ def pids(variable: str, value: str) -> list[int]:
     return [int(entry.name) for entry in Path("/proc").glob("[0-9]*") if _has(entry, wanted)]
 
 
+def cpu_s(variable: str, value: str, *words: str) -> float:
+    """Processor time that one system's processes with one of `words` in their command line have used."""
+    found = [pid for pid in pids(variable, value) if any(word in _command(pid) for word in words)]
+    return sum(map(_pid_cpu_s, found))
+
+
 def pid_pss_mb(pid: int) -> float:
     """Proportional memory of one process, in MB."""
     return _pss_kb(Path("/proc") / str(pid)) / 1000
@@ -66,6 +72,23 @@ def _pss_kb(entry: Path) -> int:
     except OSError:
         return 0
     return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+
+
+def _command(pid: int) -> str:
+    try:
+        command = (Path("/proc") / str(pid) / "cmdline").read_bytes()
+    except OSError:
+        return ""
+    return command.replace(b"\0", b" ").decode(errors="replace")
+
+
+def _pid_cpu_s(pid: int) -> float:
+    try:
+        fields = (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    user, system = fields[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def _version(package: str) -> str:

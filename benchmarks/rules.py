@@ -6,6 +6,7 @@ more than `MAX_FLOOR_DRIFT`, something else used the machine and the round is th
 
 from __future__ import annotations
 
+import math
 import os
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -114,6 +115,23 @@ def interleave(
             taken.values[name].append(value)
     noisy = len(taken.values[floor_name]) < n_rounds
     return Rounds(values=taken.values, n_discarded=taken.n_discarded, noisy=noisy)
+
+
+def alternate(samplers: Mapping[str, Sampler], n_rounds: int) -> Rounds:
+    """Measure each system in turn, `n_rounds` times: for what no engine called directly could do at all."""
+    values: dict[str, list[float]] = {name: [] for name in samplers}
+    for _ in range(n_rounds):
+        for name, sampler in samplers.items():
+            values[name].append(statistics.median(sampler()))
+    return Rounds(values=values, n_discarded=0, noisy=False)
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The value that `percent` of them do not exceed; not a number when there are none."""
+    if not values:
+        return float("nan")
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)]
 
 
 def too_loaded() -> str | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,10 +21,15 @@ from benchmarks.raw_http import Target
 ROOT = Path(__file__).parents[1]
 CONFIGS = Path(__file__).parent / "configs"
 LITELLM = ROOT / ".venv-bench-litellm" / "bin" / "litellm"
+PIPECAT = ROOT / ".venv-bench-pipecat" / "bin" / "python"
+INSTALL_PIPECAT = (
+    "python3 -m venv .venv-bench-pipecat && "
+    ".venv-bench-pipecat/bin/pip install 'pipecat-ai[websocket,silero]==1.14.0'"
+)
 INSTALL_LITELLM = (
     "python3 -m venv .venv-bench-litellm && .venv-bench-litellm/bin/pip install 'litellm[proxy]==1.106.2'"
 )
-DIRECT_PORT, GRADIO_PORT, LITELLM_PORT, PRODUCT_PORT = 8940, 8941, 8942, 8943
+DIRECT_PORT, GRADIO_PORT, LITELLM_PORT, PRODUCT_PORT, PIPECAT_PORT = 8940, 8941, 8942, 8943, 8944
 
 
 class CannotRun(Exception):
@@ -74,8 +80,22 @@ def litellm(upstream: Target) -> Iterator[Target]:
     command = [str(LITELLM), "--config", str(CONFIGS / "litellm.yaml"), "--host", "127.0.0.1"]
     command += ["--port", str(LITELLM_PORT)]
     url = f"http://127.0.0.1:{LITELLM_PORT}"
-    with _process(command, environment, f"{url}/health/liveliness", timeout_s=120):
+    with _process(command, environment, lambda: _answers(f"{url}/health/liveliness"), timeout_s=120):
         yield Target(url=url, token="sk-benchmark")  # noqa: S106
+
+
+@contextmanager
+def pipecat(silence_ms: int) -> Iterator[str]:
+    """Pipecat on the mock voice engines, installed in a virtual environment of its own; its address.
+
+    Raises:
+        CannotRun: it is not installed.
+    """
+    if not PIPECAT.exists():
+        raise CannotRun(f"pipecat is not installed: {INSTALL_PIPECAT}")
+    command = [str(PIPECAT), "-m", "benchmarks.servers.pipecat_voice", str(PIPECAT_PORT), str(silence_ms)]
+    with _process(command, {}, lambda: _listens(PIPECAT_PORT), timeout_s=60):
+        yield f"ws://127.0.0.1:{PIPECAT_PORT}"
 
 
 @contextmanager
@@ -129,20 +149,20 @@ def _up(command: list[str], environment: Mapping[str, str], target: Target) -> t
 @contextmanager
 def _module(module: str, port: int, path: str) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}"
-    with _process([sys.executable, "-m", module, str(port)], {}, url + path, timeout_s=60):
+    with _process([sys.executable, "-m", module, str(port)], {}, lambda: _answers(url + path), timeout_s=60):
         yield url
 
 
 @contextmanager
 def _process(
-    command: list[str], extra: Mapping[str, str], ready_url: str, timeout_s: float
+    command: list[str], extra: Mapping[str, str], ready: Callable[[], bool], timeout_s: float
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server until the block ends; enter the block when `ready_url` answers."""
+    """Run a server until the block ends; enter the block when it is ready."""
     with tempfile.TemporaryFile() as log:
         running = subprocess.Popen(command, env=_environment(extra), cwd=ROOT, stdout=log, stderr=log)
         try:
             deadline = time.monotonic() + timeout_s
-            while not _answers(ready_url):
+            while not ready():
                 if running.poll() is not None or time.monotonic() > deadline:
                     log.seek(0)
                     raise CannotRun(f"{command[0]} did not start: {log.read().decode()[-1000:]}")
@@ -163,6 +183,14 @@ def _environment(extra: Mapping[str, str]) -> dict[str, str]:
         "GRADIO_ANALYTICS_ENABLED": "False",
         **extra,
     }
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 def _answers(url: str, headers: Mapping[str, str] | None = None) -> bool:

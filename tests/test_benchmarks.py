@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import pytest
 
 from benchmarks import plot, rules, table
+from benchmarks.microphone import HANGOVER_S, PIECE_S, Microphone, Speech, Uplink, noise, trimmed
 from benchmarks.mock_engine import TOKEN, MockLlm
+from benchmarks.mock_voice import LOG, SLOWLY, VoiceLlm, VoiceTts, heard, spoken_s
 from benchmarks.result import Gate, RowResult, counted, from_json, measured, to_json
-from benchmarks.rules import interleave, spread
-from serve_apps.args import LlmArgs
-from serve_apps.wire import ChatRequest, LlmDelta, LlmDone, Message
+from benchmarks.rules import alternate, interleave, percentile, spread
+from benchmarks.speaker import Speaker
+from serve_apps.args import LlmArgs, TtsArgs
+from serve_apps.wire import STT_RATE_HZ, ChatRequest, LlmDelta, LlmDone, Message, SpeakRequest
 
 ABOUT = {
     "cpu": "a CPU",
@@ -148,3 +155,100 @@ async def test_the_mock_answers_as_many_tokens_as_asked() -> None:
     assert isinstance(events[-1], LlmDone)
     assert events[-1].usage.completion_tokens == 3
     assert events[-1].usage.prompt_tokens == 2
+
+
+# ---- live voice ------------------------------------------------------------------------------------
+
+
+def test_a_microphone_speaks_at_once_and_sends_a_quiet_room_together() -> None:
+    uplink = Uplink()
+    room, voice = noise(480), np.full(480, 0.1, np.float32)
+    assert [len(uplink.hear(room) or b"") for _ in range(10)] == [0] * 9 + [10 * 960]
+    assert len(uplink.hear(voice) or b"") == 960
+    n_alone = round(HANGOVER_S / PIECE_S)
+    assert all(len(uplink.hear(room) or b"") == 960 for _ in range(n_alone - 1))
+    assert None in [uplink.hear(room) for _ in range(2)]
+
+
+async def test_what_is_said_arrives_whole_and_when_it_is_said_to() -> None:
+    sent: list[tuple[float, bytes]] = []
+    said = asyncio.Event()
+
+    async def send(data: bytes) -> None:
+        sent.append((time.perf_counter(), data))
+        if len(sent) == 5:
+            said.set()
+
+    microphone = Microphone(STT_RATE_HZ, send)
+    running = asyncio.create_task(microphone.run())
+    await asyncio.sleep(0)
+    spoken = microphone.say(Speech(np.full(1000, 0.5, np.float32)))
+    async with asyncio.timeout(5):
+        await said.wait()
+    running.cancel()
+    arrived = np.frombuffer(b"".join(data for _, data in sent), "<i2")
+    assert (np.abs(arrived) > 10_000).sum() == 1000
+    assert spoken.ended_at - spoken.began_at == pytest.approx(1000 / STT_RATE_HZ)
+    loud_at = next(at for at, data in sent if np.abs(np.frombuffer(data, "<i2")).max() > 10_000)
+    assert loud_at >= spoken.began_at
+
+
+def test_silence_around_words_is_not_speech() -> None:
+    voice = np.full(STT_RATE_HZ // 2, 0.1, np.float32)
+    quiet = noise(STT_RATE_HZ)
+    around = np.concatenate([quiet, voice, quiet])
+    assert len(trimmed(around)) == len(voice)
+    assert heard(voice) == heard(around) == "I talked for 0.5 seconds."
+
+
+def test_a_speaker_runs_dry_where_a_piece_is_late() -> None:
+    speaker = Speaker()
+    for at, duration_s in [(10.0, 0.5), (10.2, 0.5), (11.25, 0.5)]:
+        speaker.add(at, duration_s)
+    assert speaker.late_s == [pytest.approx(0.25)]
+    assert speaker.played_s(11.5) == pytest.approx(1.25)
+    assert speaker.playing(11.7)
+    assert not speaker.playing(11.8)
+
+
+def test_a_speaker_that_is_stopped_has_played_what_it_had() -> None:
+    speaker = Speaker()
+    speaker.add(10.0, 2.0)
+    speaker.stop(10.5)
+    speaker.add(10.6, 2.0)
+    assert speaker.played_s(20.0) == pytest.approx(0.5)
+    assert not speaker.playing(10.6)
+
+
+def test_systems_without_a_floor_take_turns() -> None:
+    rounds = alternate({"raydio": sampler([1, 2, 3], [5]), "peer": sampler([7], [9])}, n_rounds=2)
+    assert rounds.values == {"raydio": [2, 5], "peer": [7, 9]}
+    assert rounds.spread("peer").median == 8
+
+
+@pytest.mark.parametrize(("percent", "value"), [(95, 19), (100, 20), (50, 10), (1, 1)])
+def test_percentiles_are_values_that_were_measured(percent: float, value: float) -> None:
+    assert percentile([float(v) for v in range(20, 0, -1)], percent) == value
+
+
+async def test_a_mock_conversation_is_the_same_every_time() -> None:
+    llm = VoiceLlm(LlmArgs(engine="mock"))
+    request = ChatRequest(messages=(Message(role="user", content="Hello"),), max_tokens=9)
+    words = "".join([event.text async for event in llm.stream_chat(request) if isinstance(event, LlmDelta)])
+    assert words == "The river runs past the old mill. The river "
+    pieces = list(VoiceTts(TtsArgs(engine="mock")).speak(SpeakRequest(text=words)))
+    assert sum(piece.duration_s for piece in pieces) == pytest.approx(spoken_s(words), abs=0.01)
+
+
+async def test_a_mock_model_writes_down_when_it_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAYDIO_HOME", str(tmp_path))
+    llm = VoiceLlm(LlmArgs(engine="mock"))
+    request = ChatRequest(messages=(Message(role="user", content=f"Tell it {SLOWLY}."),), max_tokens=99)
+    answer = llm.stream_chat(request)
+    await anext(answer)
+    await answer.aclose()
+    notes = [line.split() for line in (tmp_path / LOG).read_text().splitlines()]
+    assert [what for what, _ in notes] == ["began", "stopped"]
+    assert float(notes[0][1]) < float(notes[1][1]) <= time.perf_counter()

@@ -11,17 +11,12 @@ Unit: tokens a second.
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from benchmarks.bench import MOCK, REAL, Bench
+from benchmarks.engine_process import EngineProcess, engine_process
 from benchmarks.openai_client import tokens_per_s
 from benchmarks.raw_http import Target
 from benchmarks.result import Gate, Measure, RowResult, measured
 from benchmarks.rules import Rounds, Sampler
-from benchmarks.systems import ROOT
 
 ROW = 2
 TITLE = "API: streaming rate"
@@ -63,13 +58,14 @@ def _times_best_peer(rounds: Rounds, peers: list[str]) -> tuple[Gate, ...]:
 
 def _real(bench: Bench) -> list[Measure]:
     product = bench.product(REAL).target
-    with _engine() as engine:
+    with engine_process("benchmarks.servers.engine_loop") as engine:
+        engine.ask("1 16")  # warm
         return [_real_measure(bench, product, engine, n_streams) for n_streams in N_STREAMS_REAL]
 
 
-def _real_measure(bench: Bench, product: Target, engine: subprocess.Popen[str], n_streams: int) -> Measure:
+def _real_measure(bench: Bench, product: Target, engine: EngineProcess, n_streams: int) -> Measure:
     def in_process() -> list[float]:
-        return [_ask(engine, n_streams, N_TOKENS_REAL)]
+        return [engine.ask(f"{n_streams} {N_TOKENS_REAL}")]
 
     def through_product() -> list[float]:
         return [tokens_per_s(product, n_streams, N_TOKENS_REAL)]
@@ -80,34 +76,3 @@ def _real_measure(bench: Bench, product: Target, engine: subprocess.Popen[str], 
     streams = "1 stream" if n_streams == 1 else f"{n_streams} streams"
     name = f"real engine, {streams}"
     return measured(name, "tokens/s", "higher", rounds, gates=(gate,) if n_streams == 1 else ())
-
-
-@contextmanager
-def _engine() -> Iterator[subprocess.Popen[str]]:
-    """The engine in a process of its own, loaded and warm."""
-    command = [sys.executable, "-m", "benchmarks.servers.engine_loop"]
-    with subprocess.Popen(
-        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as running:
-        assert running.stdin is not None
-        try:
-            _line(running)
-            _ask(running, 1, 16)
-            yield running
-        finally:
-            running.stdin.close()
-
-
-def _ask(running: subprocess.Popen[str], n_streams: int, n_tokens: int) -> float:
-    assert running.stdin is not None
-    running.stdin.write(f"{n_streams} {n_tokens}\n")
-    running.stdin.flush()
-    return float(_line(running))
-
-
-def _line(running: subprocess.Popen[str]) -> str:
-    assert running.stdout is not None
-    line = running.stdout.readline()
-    if not line:
-        raise ConnectionError("the engine's process ended")
-    return line

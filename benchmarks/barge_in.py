@@ -1,0 +1,76 @@
+"""Interruptions: how long the answer can still be heard, and how long the model still works."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from benchmarks.microphone import Speech
+from benchmarks.mock_voice import LOG, SLOWLY
+from benchmarks.realtime_client import SOUND, conversation
+from benchmarks.systems import Product
+from benchmarks.voice_prompts import MAX_TOKENS
+from benchmarks.voice_turns import settings
+
+HEARD_S = 0.6
+"""Of the answer, before somebody interrupts it."""
+WAIT_S = 2.0
+STARTED = "input_audio_buffer.speech_started"
+SUSPECTED = "raydio.barge_in.suspected"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interrupted:
+    """One interruption, in milliseconds."""
+
+    detected_ms: float
+    """From its first sample until the client turns the answer down: somebody may be speaking."""
+    silent_ms: float
+    """From its first sample until the client is silent: it is an interruption."""
+    stopped_ms: float
+    """From the client's silence until the model stops; negative when that came first."""
+
+
+def interruptions(product: Product, words: Speech, n_times: int) -> list[Interrupted]:
+    """Ask for a long answer, interrupt it, in a session of its own each time."""
+
+    async def all_of_them() -> list[Interrupted]:
+        return [await _interrupt(product, words) for _ in range(n_times)]
+
+    return asyncio.run(all_of_them())
+
+
+async def _interrupt(product: Product, words: Speech) -> Interrupted:
+    async with conversation(product.target) as talk:
+        await talk.update(settings(MAX_TOKENS, hands_free=True))
+        mark = talk.mark()
+        await talk.ask(f"Tell it {SLOWLY}.")
+        await talk.wait(SOUND, mark)
+        await asyncio.sleep(HEARD_S)
+        mark, spoken = talk.mark(), talk.microphone.say(words)
+        detected_at, _ = await talk.wait(SUSPECTED, mark)
+        silent_at, _ = await talk.wait(STARTED, mark)
+        stopped_at = await _model_stopped(product, spoken.began_at)
+        return Interrupted(
+            detected_ms=1000 * (detected_at - spoken.began_at),
+            silent_ms=1000 * (silent_at - spoken.began_at),
+            stopped_ms=1000 * (stopped_at - silent_at),
+        )
+
+
+async def _model_stopped(product: Product, since: float) -> float:
+    """When the mock model was stopped, which it writes down by itself.
+
+    Raises:
+        TimeoutError: it went on.
+    """
+    log = product.home / LOG
+    deadline = time.perf_counter() + WAIT_S
+    while time.perf_counter() < deadline:
+        for line in reversed(log.read_text().splitlines()):
+            what, _, at = line.partition(" ")
+            if what == "stopped" and float(at) > since:
+                return float(at)
+        await asyncio.sleep(0.02)
+    raise TimeoutError("The model went on after its answer had been interrupted.")
