@@ -176,8 +176,6 @@ const note_time = (event) => {
 };
 document.addEventListener("click", note_time, true);
 document.addEventListener("keydown", note_time, true);
-document.addEventListener("raydio-release", (event) => { asked_ms = event.detail.at_ms; });
-document.addEventListener("raydio-press", stop);
 document.addEventListener("raydio-stop", stop);
 
 const seen = new Set(); // the value comes again with every yield, and with those of a handler that was replaced

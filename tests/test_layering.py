@@ -28,7 +28,7 @@ HEAVY = {
     "TTS", "ctranslate2", "espeakng_loader", "faster_whisper", "gguf", "moonshine_voice", "onnxruntime",
     "pocketsphinx", "sentence_transformers", "tokenizers", "torch", "transformers", "vllm", "xllamacpp",
 }  # fmt: skip
-UI_SHARED = {"theme", "shell", "audio", "player", "recorder", "waterfall", "stats"}
+UI_SHARED = {"theme", "shell", "audio", "player", "waterfall", "stats"}
 PAGES = {"home", "chat", "voice", "stt", "tts", "embeddings"}
 
 

@@ -1,0 +1,107 @@
+"""The voice page in a real Chromium with a fake microphone: how tests open it and what they look at."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from starlette.routing import WebSocketRoute
+
+from tests.fake_clients import fake_clients
+from tests.fake_door import FakeDoor
+from tests.ui_server import mount, served_app
+
+KEEP_STREAMS = """
+const open = MediaDevices.prototype.getUserMedia;
+window.streams = [];
+MediaDevices.prototype.getUserMedia = async function (...wishes) {
+  const stream = await open.apply(this, wishes);
+  window.streams.push(stream);
+  return stream;
+};
+"""
+INSECURE = "Object.defineProperty(window, 'isSecureContext', { get: () => false });"
+MICROPHONE = ("--use-fake-device-for-media-stream",)
+ALLOWED = (*MICROPHONE, "--use-fake-ui-for-media-stream")
+
+
+def playing(speech: Path, *, once: bool = True) -> tuple[str, ...]:
+    """Flags for a microphone that hears this file, then silence."""
+    return (*ALLOWED, f"--use-file-for-fake-audio-capture={speech}{'%noloop' if once else ''}")
+
+
+@contextmanager
+def browser(*flags: str) -> Iterator[Browser]:
+    """A browser of its own, because a fake microphone belongs to the browser."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", *flags])
+        yield opened
+        opened.close()
+
+
+@contextmanager
+def served_with(door: FakeDoor) -> Iterator[str]:
+    """The page, its session played by `door`."""
+
+    def build() -> FastAPI:
+        app = FastAPI()
+        app.router.routes.append(WebSocketRoute("/v1/realtime", door.endpoint))
+        mount(app, fake_clients(), ["voice"])
+        return app
+
+    with served_app(build) as address:
+        yield address
+
+
+@contextmanager
+def opened(door: FakeDoor, *flags: str, script: str = KEEP_STREAMS, **context: Any) -> Iterator[Page]:
+    """The page over `door`, in a browser with these flags."""
+    with served_with(door) as address, browser(*flags) as chromium:
+        page = chromium.new_context(**context).new_page()
+        page.add_init_script(script)
+        page.goto(f"{address}/ui/voice/")
+        is_now(page, "idle")
+        yield page
+
+
+def live(page: Page) -> Locator:
+    """The element that says how it goes."""
+    return page.locator(".ray-live")
+
+
+def is_now(page: Page, state: str) -> None:
+    """Wait for a state."""
+    expect(live(page)).to_have_attribute("data-state", state)
+
+
+def fact(page: Page, name: str) -> str:
+    """One of the element's data attributes."""
+    return live(page).get_attribute(f"data-{name}") or ""
+
+
+def entry(page: Page, item_id: str) -> Locator:
+    """A message of the log."""
+    return page.locator(f'.ray-live-entry[data-item="{item_id}"]')
+
+
+def said(page: Page, role: str) -> Locator:
+    """The texts of one side."""
+    return page.locator(f'.ray-live-entry[data-role="{role}"] .ray-live-text')
+
+
+def start(page: Page) -> None:
+    """Begin to talk."""
+    page.get_by_role("button", name="Start conversation").click()
+    is_now(page, "listening")
+
+
+def type_text(page: Page, text: str) -> None:
+    """Send a written message."""
+    page.get_by_label("Message").fill(text)
+    page.keyboard.press("Enter")
