@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-LEAVES = {"wire", "errors", "settings", "args", "contracts", "speech_text", "access"}
+LEAVES = {"wire", "errors", "settings", "args", "contracts", "speech_text", "read_aloud", "writing", "access"}
 """Nothing of ours but each other; no ray, gradio or torch."""
 SOUND = {"media", "transcription", "subtitles"}
 """Sound files and transcripts: leaves plus the audio libraries."""

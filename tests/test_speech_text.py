@@ -1,13 +1,17 @@
 """Cutting text into clauses, and what is said of markup."""
 
+# ruff: noqa: RUF001 (marks of several scripts)
+
 from __future__ import annotations
 
 import random
 import string
+from itertools import pairwise
 
 import pytest
 
 from serve_apps.speech_text import MAX_WEIGHT, Clause, ClauseSplitter, clauses, spoken
+from serve_apps.writing import joins, weight
 
 ANSWER = """Well, hello there, my friend.
 Dr. Smith paid $3.14 for 1,000 items,
@@ -78,6 +82,54 @@ def test_later_clauses_wait_for_more_than_a_few_words() -> None:
     ]
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_hurry_at_any_time_loses_nothing(seed: int) -> None:
+    rng = random.Random(seed)  # noqa: S311
+    splitter, done, text = ClauseSplitter(), [], ANSWER * 2
+    rest = text
+    while rest:
+        n = rng.randint(1, 12)
+        done += splitter.feed(rest[:n])
+        done += splitter.hurry() if rng.random() < 0.3 else []
+        rest = rest[n:]
+    done += splitter.finish()
+    assert "".join(clause.shown for clause in done) == text
+    assert all(clause.shown for clause in done)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Hi. It was the old piano that somebo", [" It was the old piano that"]),
+        ("Hi. It was old, the piano that", [" It was old,"]),
+        ("Hi. It was old", []),
+        ("Hi. It, was", []),
+        ("Hi. 现在我们来看第一步，首先", [" 现在我们来看第一步，"]),
+        ("Hi. สวัสดีครับ ผม", [" สวัสดีครับ"]),
+        ("Hi. See the [docs of the old piano and", []),
+        ("Hi. See the piano in [the old docs of", []),
+        ("Hi. See the old piano here in [the docs", [" See the old piano here in"]),
+        ("Hi.\n```\na b c d e f g h", []),
+        ("Hi. One two three four five six\n", []),
+        ("Hi.", []),
+        ("", []),
+    ],
+)
+def test_in_a_hurry_a_clause_ends_at_a_comma_or_between_words(text: str, expected: list[str]) -> None:
+    splitter = ClauseSplitter()
+    splitter.feed(text)
+    hurried = splitter.hurry()
+    assert [clause.shown for clause in hurried] == expected
+    assert splitter.hurry() == []
+
+
+def test_after_a_hurry_the_clause_goes_on_where_it_was_cut() -> None:
+    splitter = ClauseSplitter()
+    splitter.feed("Hi. It was the old piano, that some")
+    assert splitter.hurry() == [Clause(" It was the old piano,", "It was the old piano,")]
+    assert splitter.feed("body played. And") == [Clause(" that somebody played.", "that somebody played.")]
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -88,6 +140,17 @@ def test_later_clauses_wait_for_more_than_a_few_words() -> None:
         "See example.com/a.b?c=d or not",
         "Ask bob.smith@example.com now",
         "Wait... what",
+        "Wait… what",
+        "See No. 5 and fig. 3 there",
+        "At 10:30 it runs v2.0 or 1.2.3 well",
+        "Ph.D. students and the U.S. Senate at 5 p.m. sharp",
+        "1. First of all",
+        "Es ist der 1. Versuch am 3. Mai",
+        '"Yes!" she said',
+        "approx. five or e.g. six",
+        "第一是3.14和1,000元",
+        "ราคา 1,000 บาท",
+        "ต่าง ๆ กัน",
     ],
 )
 def test_a_mark_inside_a_word_ends_nothing(text: str) -> None:
@@ -105,10 +168,59 @@ def test_a_mark_inside_a_word_ends_nothing(text: str) -> None:
         ('She said "no." Then left.', ['She said "no."', " Then left."]),
         ("- one\n- two\n", ["- one\n", "- two\n"]),
         ("a wrapped\nline of text", ["a wrapped\nline of text"]),
+        ("1. one\n   and more\n2. two", ["1. one\n   and more\n", "2. two"]),
+        ("- one\n  - inner\n- two", ["- one\n  ", "- inner\n", "- two"]),
+        ("Steps: 1. Mix. 2. Bake.", ["Steps: 1. Mix.", " 2. Bake."]),
+        ("It is v2.0. Go.", ["It is v2.0.", " Go."]),
+        ("In 2024. Then", ["In 2024.", " Then"]),
+        ("No. That is wrong.", ["No.", " That is wrong."]),
+        (
+            "Mail bob@x.org. Or see https://a.b/c.d?e=f. Now",
+            ["Mail bob@x.org.", " Or see https://a.b/c.d?e=f.", " Now"],
+        ),
+        ("Run `a. b`. Then `c, d`.", ["Run `a. b`.", " Then `c, d`."]),
+        ("他说：“很好。”然后走了。", ["他说：“很好。”", "然后走了。"]),
+        ("你好!我们去吧!", ["你好!", "我们去吧!"]),
+        ("好的……再见。", ["好的……再见。"]),
+        ("はい、そうです。え？本当？", ["はい、そうです。", "え？", "本当？"]),
+        ("안녕하세요. 반가워요.", ["안녕하세요.", " 반가워요."]),
+        ("(Really.) Okay.", ["(Really.)", " Okay."]),
+        ("Hello.\n\nNext.", ["Hello.", "\n", "\nNext."]),
     ],
 )
 def test_sentences_and_items_are_clauses(text: str, expected: list[str]) -> None:
     assert shown(text) == expected
+
+
+def test_a_long_chinese_sentence_leaves_at_its_first_comma() -> None:
+    text = "现在我们来看第一步，首先你需要准备面粉和水，然后把它们混合在一起，最后放进烤箱。"
+    assert shown(text)[0] == "现在我们来看第一步，"
+    assert len(shown(text)) == 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "กำลังไปทะเลกับเพื่อน" * 60,
+        "今日はとても良い天気なので公園に散歩に行きたい" * 40,
+        "x" + "\u0301" * 2000,
+        "👩🏽\u200d🚀👨\u200d👩\u200d👧" * 400,
+        "क्षत्रिय" * 300,
+    ],
+    ids=["thai", "japanese", "accents", "emoji", "hindi"],
+)
+def test_a_run_without_spaces_is_never_cut_inside_a_character(text: str) -> None:
+    parts = shown(text)
+    assert "".join(parts) == text
+    assert not any(joins(a[-1], b[0]) for a, b in pairwise(parts))
+    for part in parts:
+        whole = [character for before, character in pairwise(" " + part) if not joins(before, character)]
+        assert sum(weight(character) for character in whole) <= 2 * MAX_WEIGHT + 3
+
+
+def test_a_run_of_japanese_is_cut_where_a_word_begins() -> None:
+    for part in shown("今日はとても良い天気なので公園に散歩に行きたい" * 40)[1:]:
+        assert part[0] in "今良天公散行"
 
 
 def test_a_thai_space_ends_a_clause() -> None:

@@ -16,8 +16,8 @@ from itertools import pairwise
 from unicodedata import category
 
 from serve_apps.realtime.speech_atoms import Atom, atoms_of, estimated_s
-from serve_apps.speech_text import is_unspaced
 from serve_apps.wire import Word
+from serve_apps.writing import is_han, is_unspaced
 
 __all__ = ["CaptionWord", "caption_words", "estimated_s"]
 
@@ -188,7 +188,7 @@ def _boundaries(text: str, atoms: list[Atom]) -> Iterator[int]:
 
 def _ends_here(last: str, first: str, n_joined: int) -> bool:
     """Whether a caption of `n_joined` signs ends between two of them: Han after kana begins a word."""
-    if _is_han(first) and (not _is_han(last) or n_joined >= _HAN_A_WORD):
+    if is_han(first) and (not is_han(last) or n_joined >= _HAN_A_WORD):
         return True
     return n_joined >= _GRAPHEMES_A_WORD
 
@@ -206,7 +206,3 @@ def _split(gap: str) -> tuple[int, int]:
 
 def _opens(character: str) -> bool:
     return category(character) in {"Ps", "Pi"} or character in _QUOTES
-
-
-def _is_han(character: str) -> bool:
-    return "\u3400" <= character <= "\u9fff" or character >= "\U00020000"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from unicodedata import normalize
 
-from serve_apps.speech_text import is_unspaced, joins
+from serve_apps.writing import is_unspaced, joins
 
 __all__ = ["Atom", "atoms_of", "estimated_s"]
 
