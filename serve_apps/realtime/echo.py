@@ -30,6 +30,8 @@ _EMPHASIS = 0.7
 """Share of the sample before that is taken away: evens out speech, which is loudest below 500 Hz."""
 _LOADING = 1e-3
 """Keeps the filter finite where the answer is silent."""
+_CHANCE_S, _MOST_CHANCE = 0.095, 0.95
+"""The filter also fits strangers: to this share of one second, measured, which is taken off."""
 _SILENCE = 1e-10
 """Mean power (-100 dB) with nothing to explain, or to explain it with."""
 _WINDOW = np.hanning(_FRAME).astype(np.float32)
@@ -40,8 +42,7 @@ _Spectrogram = NDArray[np.complexfloating[Any, Any]]
 def echo_share(heard: Samples, played: Samples) -> float:
     """How much of the heard sound's energy is explained by the played one, in [0, 1].
 
-    Takes 0.8 ms for `WINDOW_S`. The share of a stranger's voice is not 0: a filter fits a little of anything.
-    `barge_in` has the measured table.
+    Takes 0.8 ms for `WINDOW_S`. `barge_in` has a table of measured shares.
 
     Args:
         heard: 16 kHz, at least 32 ms; `WINDOW_S` is best.
@@ -58,7 +59,9 @@ def echo_share(heard: Samples, played: Samples) -> float:
     heard, played = _emphasised(heard), _emphasised(played)
     spoken = _spectrogram(heard)
     left = spoken - _explained(spoken, _references(played, _offset(heard, played), len(heard)))
-    return float(min(max(1.0 - _energy(left) / (_energy(spoken) + 1e-20), 0.0), 1.0))
+    share = 1.0 - _energy(left) / (_energy(spoken) + 1e-20)
+    chance = min(_CHANCE_S / (len(heard) / STT_RATE_HZ), _MOST_CHANCE)
+    return float(min(max((share - chance) / (1.0 - chance), 0.0), 1.0))
 
 
 def _offset(heard: Samples, played: Samples) -> int:
