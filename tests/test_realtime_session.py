@@ -1,4 +1,4 @@
-"""A live session over fake clients and the real voice detector: turns, answers, interruptions, their order."""
+"""A live session over fake clients and the real voice detector: turns, answers, interruptions."""
 
 from __future__ import annotations
 

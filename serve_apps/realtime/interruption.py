@@ -43,6 +43,7 @@ class Interruption:
         self._second_look: asyncio.Task[None] | None = None
         self._share_known_s = -1.0
         self._share = 0.0
+        self._told = False
         self.began_s = 0.0
         """Stream time of the sound in question."""
 
@@ -56,7 +57,7 @@ class Interruption:
         self._suspicion = Suspicion(self._host.settings.raydio.barge_in, began_s - zero_s)
         self.began_s = began_s
         self._share_known_s, self._share = -1.0, 0.0
-        self._host.emit(tell.suspected(self._host.sounding_id))
+        self._told = False
 
     def consider(self) -> None:
         """More sound came."""
@@ -67,6 +68,10 @@ class Interruption:
             self._judge("interrupt")  # the answer has ended by itself: it is simply the user's turn
             return
         verdict = suspicion.consider(self._vad, self._echo_share())
+        if verdict in ("wait", "listen") and not self._told:
+            # Only now: the answer's own echo is known at once, and must not make its volume flutter.
+            self._told = True
+            self._host.emit(tell.suspected(self._host.sounding_id))
         if verdict != "listen":
             self._judge(verdict)
         elif self._second_look is None or self._second_look.done():
@@ -76,7 +81,8 @@ class Interruption:
         """It was nothing."""
         if self._suspicion is not None:
             self._end()
-            self._host.emit(tell.dismissed(self._host.sounding_id, reason))
+            if self._told:
+                self._host.emit(tell.dismissed(self._host.sounding_id, reason))
             self._vad.end_turn()
 
     async def _look_again(self, suspicion: Suspicion) -> None:
