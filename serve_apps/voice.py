@@ -4,6 +4,7 @@
 import asyncio
 import itertools
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from ray import serve
@@ -36,6 +37,8 @@ MAX_SPOKEN_TOKENS = 200
 """Length of an answer when the caller names none: about a minute of speech."""
 LOOK_AHEAD_CHUNKS = 32
 """Audio made before the caller takes it. More would be synthesised in vain when the user interrupts."""
+RUNNING_OUT_S = 0.6
+"""Sound left to play below which the next clause may be cut short. Time for a slow voice's first sound."""
 
 
 class VoiceConductor:
@@ -59,8 +62,9 @@ class VoiceConductor:
         """Yield FinalTranscript, TextDelta and AudioSegment as they come, then TurnDone or TurnFailed.
 
         Text never waits for audio. The first clause is spoken as soon as it is complete; later ones are
-        made while earlier ones are sent. When the voice fails, the text goes on and a note says so.
-        Closing the iterator stops all models.
+        made while earlier ones are sent. Where a slow model has not completed the next clause when the
+        sound made so far is about to be over, what there is of it is said. When the voice fails, the text
+        goes on and a note says so. Closing the iterator stops all models.
         """
         outbox = _Outbox()
         # A task of its own: cancel scopes must not span the steps of a generator that others iterate.
@@ -137,7 +141,7 @@ class VoiceConductor:
     async def _speak(self, turn: "_Turn", request: VoiceTurnRequest) -> None:
         """Say the clauses in order, the next as soon as the engine is done with the one before."""
         index = 0
-        while (clause := await turn.clauses.get()) is not None:
+        while (clause := await turn.next_clause()) is not None:
             try:
                 index += await self._say(turn, request, clause, index)
             except EmptyInput:
@@ -156,7 +160,7 @@ class VoiceConductor:
         sounded = False
         try:
             async for audio in chunks:
-                turn.sounded()
+                turn.sounded(audio)
                 await turn.outbox.tell_audio(AudioSegment(index=index, text=text, spoken=said, audio=audio))
                 text, said, sounded = "", "", True
         finally:
@@ -210,21 +214,39 @@ class _Turn:
     first_clause_ms: float | None = None
     first_audio_ms: float | None = None
     last_audio_ms: float = 0.0
+    silent_ms: float = 0.0
+    """When a caller who plays the sound as it is made will have played it all."""
     _splitter: ClauseSplitter = field(default_factory=ClauseSplitter)
+    _hurried: bool = False
 
     def wrote(self, text: str) -> None:
         """More of the answer came."""
         self.first_text_ms = self.clock.now_ms() if self.first_text_ms is None else self.first_text_ms
         self._hand_over(self._splitter.feed(text))
+        self._hurry()
 
     def wrote_all(self) -> None:
         """The answer is complete, or will never be."""
         self._hand_over(self._splitter.finish())
         self.clauses.put_nowait(None)
 
-    def sounded(self) -> None:
+    async def next_clause(self) -> Clause | None:
+        """The next clause to say, or a part of one when the voice would fall silent; None after the last."""
+        if self.first_audio_ms is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout((self.silent_ms - self.clock.now_ms()) / 1000 - RUNNING_OUT_S):
+                    return await self.clauses.get()
+            self._hurried = True
+        try:
+            self._hurry()
+            return await self.clauses.get()
+        finally:
+            self._hurried = False
+
+    def sounded(self, audio: Audio) -> None:
         """More speech came."""
         self.last_audio_ms = self.clock.now_ms()
+        self.silent_ms = max(self.silent_ms, self.last_audio_ms) + audio.duration_s * 1000
         self.first_audio_ms = self.last_audio_ms if self.first_audio_ms is None else self.first_audio_ms
 
     def summed_up(self, done: TurnDone) -> TurnDone:
@@ -235,6 +257,10 @@ class _Turn:
             waterfall=self._waterfall(done.waterfall),
             notes=(*done.notes, *self.notes),
         )
+
+    def _hurry(self) -> None:
+        if self._hurried and self.clauses.empty():
+            self._hand_over(self._splitter.hurry())
 
     def _hand_over(self, clauses: list[Clause]) -> None:
         for clause in clauses:

@@ -120,8 +120,11 @@ class GatedChat:
 class GatedTts(Described):
     """Two chunks a clause; the gate stands before the first. `fails` maps a clause's number to its error."""
 
-    def __init__(self, *, n_chunks: int = 2, fails: dict[int, RaydioError] | None = None) -> None:
+    def __init__(
+        self, *, n_chunks: int = 2, rate_hz: int = 22_050, fails: dict[int, RaydioError] | None = None
+    ) -> None:
         self.n_chunks = n_chunks
+        self.rate_hz = rate_hz
         self.fails = fails or {}
         self.gate = Gate()
         self.requests: list[SpeakRequest] = []
@@ -139,7 +142,7 @@ class GatedTts(Described):
                 raise self.fails[n]
             for _ in range(self.n_chunks):
                 self.n_made += 1
-                yield Audio(samples=np.full(4, n, np.float32), rate_hz=22_050)
+                yield Audio(samples=np.full(4, n, np.float32), rate_hz=self.rate_hz)
 
 
 def request(**more: object) -> VoiceTurnRequest:
@@ -296,6 +299,62 @@ async def until(condition: object) -> None:
     async with asyncio.timeout(5):
         while not condition():  # type: ignore[operator]  # noqa: ASYNC110 (a count in a fake)
             await asyncio.sleep(0)
+
+
+SLOWLY = ("It is a fine day.", " The sun I think shines over the", " old har", None, "bour today.", DONE)
+"""A model that pauses in the middle of its second sentence."""
+
+
+async def test_before_the_voice_falls_silent_it_says_what_there_is() -> None:
+    chat, tts = GatedChat(*SLOWLY), GatedTts()
+    async with aclosing(conductor(chat=chat, tts=tts).stream_turn(request())) as events:
+        told = [await anext(events)]
+        while len(spoken(told)) < 4:
+            told.append(await anext(events))
+        assert [r.text for r in tts.requests] == [
+            "It is a fine day.",
+            "The sun I think shines over the old",
+        ]
+        chat.gate.way.set()
+        told += [event async for event in events]
+    assert tts.requests[-1].text == "harbour today."
+    assert "".join(text for _, text in spoken(told)) == written(told)
+    assert isinstance(told[-1], TurnDone)
+
+
+async def test_while_there_is_sound_left_to_play_no_clause_is_cut_short() -> None:
+    chat, tts = GatedChat(*SLOWLY), GatedTts(rate_hz=1)  # eight seconds a clause
+    async with aclosing(conductor(chat=chat, tts=tts).stream_turn(request())) as events:
+        told = [await anext(events)]
+        while len(spoken(told)) < 2:
+            told.append(await anext(events))
+        await chat.gate.reached.wait()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert len(tts.requests) == 1
+        chat.gate.way.set()
+        told += [event async for event in events]
+    assert [r.text for r in tts.requests] == [
+        "It is a fine day.",
+        "The sun I think shines over the old harbour today.",
+    ]
+
+
+async def test_a_silent_voice_says_each_part_as_soon_as_there_is_one() -> None:
+    chat = GatedChat("Yes. It was", None, " on the old table, I am", " sure.", DONE)
+    tts = GatedTts()
+    async with aclosing(conductor(chat=chat, tts=tts).stream_turn(request())) as events:
+        told = [await anext(events)]
+        await chat.gate.reached.wait()
+        while len(spoken(told)) < 2:
+            told.append(await anext(events))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert len(tts.requests) == 1  # two words are too little to say
+        chat.gate.way.set()
+        told += [event async for event in events]
+    assert [r.text for r in tts.requests][:2] == ["Yes.", "It was on the old table,"]
+    assert "".join(text for _, text in spoken(told)) == written(told)
 
 
 async def test_clauses_with_nothing_to_say_are_not_spoken() -> None:
