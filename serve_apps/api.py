@@ -25,6 +25,7 @@ from serve_apps.door import error_response
 from serve_apps.errors import RaydioError, StageFailed, UnknownName
 from serve_apps.ingress import application
 from serve_apps.openai_requests import chat_completion
+from serve_apps.realtime.door import Realtime
 from serve_apps.wire import ChatRequest, LlmDone, LlmUsage, ModelCard
 
 CARD_FRESH_S = 30.0
@@ -183,12 +184,14 @@ def _model_object(card: ModelCard) -> dict[str, Any]:
     return {"id": card.model, "object": "model", "created": 0, "owned_by": card.engine}
 
 
-def app(_args: ApiArgs) -> Application:
+def app(args: ApiArgs) -> Application:
     """The API as an application of its own, with `/v1` as its route prefix."""
 
     def build() -> FastAPI:
         api = FastAPI(openapi_url=None)
-        api.router.routes.extend(Api(over_handles()).routes(""))
+        clients = over_handles()
+        api.router.routes.extend(Api(clients).routes(""))
+        api.router.routes.extend(Realtime(clients, args.realtime).routes(""))
         return api
 
     return application("api", build)

@@ -15,6 +15,7 @@ from serve_apps.clients import over_handles
 from serve_apps.contracts import Clients
 from serve_apps.gradio_ingress import mount, page_path
 from serve_apps.ingress import application
+from serve_apps.realtime.door import Realtime
 from serve_apps.voice import VoiceConductor
 
 
@@ -34,6 +35,7 @@ def build(args: FrontArgs, clients: Clients) -> FastAPI:
     """Every page and the API in one ASGI app; `/` leads to the home page."""
     front = FastAPI(openapi_url=None)
     front.router.routes.extend(Api(clients).routes("/v1"))
+    front.router.routes.extend(Realtime(clients, args.realtime).routes("/v1"))
     # Longer paths first: the home page's mount at /ui would swallow the others.
     for page in sorted(args.pages, key=lambda page: page == "home"):
         mount(front, page, clients, page_path(page))

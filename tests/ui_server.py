@@ -12,14 +12,20 @@ import gradio as gr
 import uvicorn
 from fastapi import FastAPI
 
+from serve_apps.args import RealtimeArgs
 from serve_apps.contracts import Clients
+from serve_apps.realtime.door import Realtime
 from ui import shell, theme
 
 READY_S = 30
 
 
 def mount(app: FastAPI, clients: Clients, pages: Sequence[str]) -> None:
-    """Mount pages as the product does; home last, because its path is a prefix of the others'."""
+    """Mount pages as the product does, and the door that the voice page calls.
+
+    Home comes last, because its path is a prefix of the others'.
+    """
+    app.router.routes.extend(Realtime(clients, RealtimeArgs()).routes("/v1"))
     for name in sorted(pages, key=lambda page: (page == "home", page)):
         gr.mount_gradio_app(
             app,
