@@ -47,6 +47,7 @@ def ours(path: Path) -> set[str]:
     """The modules of ours that a file imports: `serve_apps.llm`, `serve_apps.engines`, `ui.theme`."""
     known = {f"serve_apps.{p.stem}" for p in (ROOT / "serve_apps").glob("*.py")} | {"serve_apps.engines"}
     known |= {f"serve_apps.engines.{p.stem}" for p in (ROOT / "serve_apps/engines").glob("*.py")}
+    known |= {f"serve_apps.realtime.{p.stem}" for p in (ROOT / "serve_apps/realtime").glob("*.py")}
     known |= {f"ui.{p.stem}" for p in (ROOT / "ui").glob("*.py")}
     return {name for name in imports(path) if name in known}
 
@@ -98,6 +99,14 @@ def test_stages_do_not_know_each_other(name: str) -> None:
 def test_conductors_hold_clients(name: str) -> None:
     assert ours(module(name)) <= serve_apps(*LEAVES, *SOUND, *CONDUCTORS, "clients")
     assert not libraries(module(name)) & (HEAVY | {"gradio"})
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "serve_apps/realtime").glob("*.py")), ids=lambda p: p.stem)
+def test_live_sessions_hold_clients(path: Path) -> None:
+    """And their ears load when a session begins, not when an application is built."""
+    parts = {name for name in ours(path) if name.startswith("serve_apps.realtime")}
+    assert ours(path) - parts <= serve_apps(*LEAVES, *SOUND, "turns")
+    assert not libraries(path) & (HEAVY | {"ray", "gradio"})
 
 
 def test_clients_never_import_a_stage() -> None:
