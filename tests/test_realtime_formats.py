@@ -14,7 +14,7 @@ from serve_apps import media
 from serve_apps.errors import AudioUnreadable
 from serve_apps.media import StreamResampler
 from serve_apps.realtime.config import G711, AudioFormat, Pcm
-from serve_apps.realtime.formats import Decoder, Encoder, _codes, _levels, duration_ms, to_bytes
+from serve_apps.realtime.formats import Decoder, Encoder, _codes, _levels, duration_ms, from_bytes, to_bytes
 from serve_apps.wire import Audio, Samples
 
 MU, A = G711(type="audio/pcmu"), G711(type="audio/pcma")
@@ -183,6 +183,15 @@ def test_a_sound_survives_the_way_out_and_in(format: AudioFormat) -> None:  # no
 
 
 @pytest.mark.parametrize("format", [Pcm(), MU, A], ids=lambda f: f.type)
+def test_a_whole_sound_survives_the_way_out_and_in(format: AudioFormat) -> None:  # noqa: A002
+    samples = tone(440, 1.0, 16_000)
+    back = from_bytes(to_bytes(samples, format), format)
+    assert len(back) == 16_000
+    noise = back[400:-400] - samples[400:-400]
+    assert 20 * np.log10(np.std(samples) / np.std(noise)) > (75 if format.type == "audio/pcm" else 35)
+
+
+@pytest.mark.parametrize("format", [Pcm(), MU, A], ids=lambda f: f.type)
 @pytest.mark.parametrize("rate_hz", [8_000, 16_000, 22_050, 24_000, 48_000])
 def test_speech_of_any_rate_keeps_its_length(format: AudioFormat, rate_hz: int) -> None:  # noqa: A002
     encoder, samples = Encoder(format), tone(300, 1.0, rate_hz)
@@ -236,5 +245,7 @@ def test_half_a_sample_is_refused_with_a_way_out_and_the_stream_goes_on() -> Non
     with pytest.raises(AudioUnreadable, match=r"4,801 bytes.*two\. .*audio/pcmu") as refused:
         decoder(bytes(4801))
     assert refused.value.hint
+    with pytest.raises(AudioUnreadable, match="3 bytes"):
+        from_bytes(bytes(3), Pcm())
     assert len(decoder(bytes(4800)))
     assert len(Decoder(MU)(bytes(4801)))

@@ -125,8 +125,11 @@ def _span_s(times_s: list[tuple[float, float]], first: int, end: int) -> tuple[f
 
 def _ranges(shown: list[Atom], said: list[Atom]) -> list[tuple[int, int]]:
     """For each shown atom the said ones that stand for it; an empty range when it is not said."""
+    shown_keys, said_keys = [a.key for a in shown], [a.key for a in said]
+    if shown_keys == said_keys:  # the usual case; a matcher is slow where a text repeats itself
+        return [(i, i + 1) for i in range(len(said))]
     ranges: list[tuple[int, int]] = []
-    matcher = SequenceMatcher(None, [a.key for a in shown], [a.key for a in said], autojunk=False)
+    matcher = SequenceMatcher(None, shown_keys, said_keys, autojunk=False)
     for _, a_start, a_end, b_start, b_end in matcher.get_opcodes():
         n, n_said = a_end - a_start, b_end - b_start
         ranges += [(b_start + i * n_said // n, b_start + (i + 1) * n_said // n) for i in range(n)]
@@ -136,6 +139,8 @@ def _ranges(shown: list[Atom], said: list[Atom]) -> list[tuple[int, int]]:
 
 
 def _matches(a: list[str], b: list[str]) -> list[tuple[int, int, int]]:
+    if a == b:
+        return [(0, 0, len(a))]
     return list(SequenceMatcher(None, a, b, autojunk=False).get_matching_blocks())
 
 

@@ -18,7 +18,7 @@ from serve_apps.media import StreamResampler, from_int16, resample, to_int16
 from serve_apps.realtime.config import AudioFormat, Pcm
 from serve_apps.wire import STT_RATE_HZ, Audio, Samples
 
-__all__ = ["Decoder", "Encoder", "duration_ms", "to_bytes"]
+__all__ = ["Decoder", "Encoder", "duration_ms", "from_bytes", "to_bytes"]
 
 JOINT_S = 0.02
 """Sound that is mirrored at both sides of a change of rate; longer than what a filter sees."""
@@ -130,6 +130,15 @@ class _OneRate:
 def to_bytes(samples: Samples, format: AudioFormat) -> bytes:  # noqa: A002
     """A whole sound, 16 kHz, as a client's bytes."""
     return _bytes(resample(samples, STT_RATE_HZ, format.rate_hz), format)
+
+
+def from_bytes(data: bytes, format: AudioFormat) -> Samples:  # noqa: A002
+    """A whole sound that a client sent, at 16 kHz.
+
+    Raises:
+        AudioUnreadable: half a sample.
+    """
+    return resample(_samples(data, format), format.rate_hz, STT_RATE_HZ)
 
 
 def duration_ms(data: bytes, format: AudioFormat) -> float:  # noqa: A002
