@@ -315,7 +315,8 @@ class FakeVoiceChat(_Turns):
             yield TextDelta(text=f"{clause} ")
             for n in range(2):
                 await asyncio.sleep(self.pause_s)
-                yield AudioSegment(index=index, text="" if n else clause, audio=hum(0.2))
+                said = "" if n else clause
+                yield AudioSegment(index=index, text=said, spoken=said, audio=hum(0.2))
         yield turn_done(7)
 
 

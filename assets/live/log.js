@@ -77,7 +77,7 @@ class Log {
     if (waits_ms.length) {
       const [p50, p95] = [quantile(waits_ms, 0.5), quantile(waits_ms, 0.95)];
       Object.assign(this.root.dataset, { p50Ms: p50.toFixed(1), p95Ms: p95.toFixed(1) });
-      facts.push(["Heard after", `${milliseconds(p50)} (p50)`], ["", `${milliseconds(p95)} (p95)`]);
+      facts.push(["Heard after", `${milliseconds(p50)} (p50), ${milliseconds(p95)} (p95)`]);
     }
     this.stats.hidden = !answers.length;
     this.stats.replaceChildren(...facts.map(([name, value]) => {

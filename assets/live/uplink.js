@@ -65,7 +65,7 @@ class Uplink {
 
   // When the sound at this time of the input stream was made, on the page's clock.
   made_at_ms(stream_ms) {
-    const sample = (stream_ms * RATE_HZ) / 1000;
+    const sample = Math.min(this.n_sent, (stream_ms * RATE_HZ) / 1000);
     const piece = this.kept.findLast(({ start }) => start <= sample);
     return piece ? piece.at_ms - ((piece.start + piece.samples.length - sample) / RATE_HZ) * 1000 : null;
   }

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
 from serve_apps.media import encode, read
 from serve_apps.wire import Audio
@@ -19,9 +19,12 @@ from tests.browser.voice_page import (
     ALLOWED,
     INSECURE,
     MICROPHONE,
+    Doorway,
+    doorway,
     entry,
     fact,
     is_now,
+    launched,
     live,
     opened,
     playing,
@@ -45,23 +48,37 @@ STOPPED_WITHIN_MS = 100
 REPORT_MS = 250
 
 
-@pytest.fixture
-def door() -> FakeDoor:
-    return FakeDoor()
+@pytest.fixture(scope="module")
+def way() -> Iterator[Doorway]:
+    with doorway() as way:
+        yield way
 
 
 @pytest.fixture
-def speech(tmp_path: Path) -> Path:
-    """What the fake microphone hears: the example question."""
-    path = tmp_path / "speech.wav"
-    path.write_bytes(encode(read(SAMPLE, rate_hz=48_000), "wav"))
-    return path
+def door(way: Doorway) -> FakeDoor:
+    way.door = FakeDoor()
+    return way.door
+
+
+@pytest.fixture(scope="module")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as playwright:
+        yield playwright
+
+
+@pytest.fixture(scope="module")
+def chromium(playwright: Playwright, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A browser whose microphone hears the example question again and again."""
+    speech = tmp_path_factory.mktemp("speech") / "speech.wav"
+    speech.write_bytes(encode(read(SAMPLE, rate_hz=48_000), "wav"))
+    with launched(playwright, *playing(speech, once=False)) as chromium:
+        yield chromium
 
 
 @pytest.fixture
-def talking(door: FakeDoor, speech: Path) -> Iterator[Page]:
-    """The page, listening to a microphone that hears the question again and again."""
-    with opened(door, *playing(speech, once=False)) as page:
+def talking(way: Doorway, door: FakeDoor, chromium: Browser) -> Iterator[Page]:
+    """The page, listening."""
+    with opened(way, chromium) as page:
         start(page)
         door.wait("session.update")
         door.wait_until(lambda: door.heard_s > 0.6)
@@ -69,9 +86,9 @@ def talking(door: FakeDoor, speech: Path) -> Iterator[Page]:
 
 
 @pytest.fixture
-def typing(door: FakeDoor) -> Iterator[Page]:
-    """The page without any microphone, a question typed and an answer under way."""
-    with opened(door) as page:
+def typing(way: Doorway, door: FakeDoor, chromium: Browser) -> Iterator[Page]:
+    """The page with its microphone off, a question typed and an answer awaited."""
+    with opened(way, chromium) as page:
         type_text(page, "How do rainbows form?")
         door.wait("response.create")
         yield page
@@ -80,8 +97,8 @@ def typing(door: FakeDoor) -> Iterator[Page]:
 # ---- a turn --------------------------------------------------------------------------------------
 
 
-def test_talk_and_hear(door: FakeDoor, speech: Path) -> None:
-    with opened(door, *playing(speech, once=False)) as page:
+def test_talk_and_hear(way: Doorway, door: FakeDoor, chromium: Browser) -> None:
+    with opened(way, chromium) as page:
         hosts = set[str]()
         page.on("request", lambda request: hosts.add(request.url.split("/")[2].split(":")[0]))
         start(page)
@@ -196,13 +213,13 @@ def test_a_suspicion_only_lowers_the_voice(door: FakeDoor, talking: Page) -> Non
     assert not door.all("conversation.item.truncate")
 
 
-@pytest.mark.parametrize("way", ["Escape", "Stop"])
-def test_the_user_stops_an_answer(door: FakeDoor, typing: Page, way: str) -> None:
+@pytest.mark.parametrize("means", ["Escape", "Stop"])
+def test_the_user_stops_an_answer(door: FakeDoor, typing: Page, means: str) -> None:
     door.say(*answer_begins("it", RAINBOW, 5.0))
     is_now(typing, "speaking")
     door.wait("raydio.playback", 3)
-    if way == "Escape":
-        typing.keyboard.press(way)
+    if means == "Escape":
+        typing.keyboard.press(means)
     else:
         typing.get_by_role("button", name="Stop", exact=False).first.click()
     assert door.wait("response.cancel")["response_id"] == "resp"
@@ -227,7 +244,9 @@ def test_stopping_before_the_first_sound_leaves_no_word_as_heard(door: FakeDoor,
 # ---- the microphone ------------------------------------------------------------------------------
 
 
-def test_a_quiet_room_is_sent_in_larger_pieces_and_speech_at_once(door: FakeDoor, tmp_path: Path) -> None:
+def test_a_quiet_room_is_sent_in_larger_pieces_and_speech_at_once(
+    way: Doorway, door: FakeDoor, playwright: Playwright, tmp_path: Path
+) -> None:
     question_ = read(SAMPLE, rate_hz=48_000).samples
     waits = Audio(
         samples=np.concatenate([np.zeros(4 * 48_000, np.float32), question_, np.zeros(48_000, np.float32)]),
@@ -235,7 +254,7 @@ def test_a_quiet_room_is_sent_in_larger_pieces_and_speech_at_once(door: FakeDoor
     )
     path = tmp_path / "waits.wav"
     path.write_bytes(encode(waits, "wav"))
-    with opened(door, *playing(path)) as page:
+    with launched(playwright, *playing(path)) as waiting, opened(way, waiting) as page:
         start(page)
         together, alone = int(0.2 * RATE_HZ) * 2, int(0.02 * RATE_HZ) * 2
         door.wait_until(lambda: door.audio[-3:] == [bytes(together)] * 3)
@@ -289,19 +308,20 @@ def test_a_slip_of_the_finger_asks_nothing(door: FakeDoor, talking: Page) -> Non
     is_now(talking, "listening")
 
 
-@pytest.mark.parametrize(
-    ("flags", "script", "reason", "words"),
-    [
-        ((), "", "missing", "No microphone was found"),
-        (MICROPHONE, "", "denied", "does not allow the microphone"),
-        (ALLOWED, INSECURE, "insecure", "only to secure pages"),
-    ],
-    ids=["missing", "denied", "insecure"],
-)
+REFUSALS = {
+    "missing": ((), "", "No microphone was found"),
+    "denied": (MICROPHONE, "", "does not allow the microphone"),
+    "insecure": (ALLOWED, INSECURE, "only to secure pages"),
+}
+"""Why there is no microphone: the browser's flags, a script before the page's, and what is said."""
+
+
+@pytest.mark.parametrize("reason", REFUSALS)
 def test_without_a_microphone_it_says_why_and_typing_works(
-    door: FakeDoor, flags: tuple[str, ...], script: str, reason: str, words: str
+    way: Doorway, door: FakeDoor, playwright: Playwright, reason: str
 ) -> None:
-    with opened(door, *flags, script=script) as page:
+    flags, script, words = REFUSALS[reason]
+    with launched(playwright, *flags) as chromium, opened(way, chromium, script) as page:
         page.get_by_role("button", name="Start conversation").click()
         is_now(page, "refused")
         expect(live(page)).to_have_attribute("data-hint", reason)
@@ -332,8 +352,8 @@ def test_typing_asks_for_no_microphone(door: FakeDoor, typing: Page) -> None:
     expect(said(typing, "user")).to_have_count(1)
 
 
-def test_the_example_is_spoken_into_the_session(door: FakeDoor) -> None:
-    with opened(door) as page:
+def test_the_example_is_spoken_into_the_session(way: Doorway, door: FakeDoor, chromium: Browser) -> None:
+    with opened(way, chromium) as page:
         page.get_by_role("button", name="Try an example").click()
         sample = read(SAMPLE, rate_hz=RATE_HZ).samples
         door.wait_until(lambda: len(door.samples) > len(sample) + RATE_HZ // 2)
@@ -367,11 +387,12 @@ RECORD_THROUGH_WORKLET = """async ({ rate_hz, code, pitch_hz }) => {
 @pytest.mark.parametrize("rate_hz", [24_000, 44_100, 48_000])
 @pytest.mark.parametrize(("pitch_hz", "kept"), [(1_000, True), (9_000, True), (15_000, False)])
 def test_any_sound_card_becomes_24_khz_without_aliases(
-    page: Page, rate_hz: int, pitch_hz: int, kept: bool
+    chromium: Browser, rate_hz: int, pitch_hz: int, kept: bool
 ) -> None:
     """What Firefox needs: a pitch stays where it is, and what 24 kHz cannot hold is gone, not mirrored."""
     if rate_hz == RATE_HZ and not kept:
         pytest.skip("The oscillator itself cannot make it at this rate.")
+    page = chromium.new_page()
     page.route("https://secure.example/", lambda route: route.fulfill(content_type="text/html", body=""))
     page.goto("https://secure.example/")  # worklets are for secure pages
     code = (Path(__file__).parents[2] / "assets/live/worklets.js").read_text()
@@ -580,8 +601,9 @@ def test_screen_readers_hear_final_words_once(door: FakeDoor, typing: Page) -> N
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_phone(door: FakeDoor, scheme: str) -> None:
-    with opened(door, viewport={"width": 360, "height": 740}, color_scheme=scheme) as page:
+def test_it_fits_a_phone(way: Doorway, door: FakeDoor, chromium: Browser, scheme: str) -> None:
+    phone = {"width": 360, "height": 740}
+    with opened(way, chromium, viewport=phone, color_scheme=scheme) as page:
         type_text(page, "A" * 300)
         door.wait("response.create")
         door.say(*answer("it", f"{RAINBOW}\n\n```\n{'x' * 300}\n```", 0.2))

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Playwright, expect
 from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket
 
 from tests.fake_clients import fake_clients
 from tests.fake_door import FakeDoor
@@ -36,36 +37,47 @@ def playing(speech: Path, *, once: bool = True) -> tuple[str, ...]:
 
 
 @contextmanager
-def browser(*flags: str) -> Iterator[Browser]:
+def launched(playwright: Playwright, *flags: str) -> Iterator[Browser]:
     """A browser of its own, because a fake microphone belongs to the browser."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", *flags])
-        yield opened
-        opened.close()
+    browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", *flags])
+    yield browser
+    browser.close()
 
 
-@contextmanager
-def served_with(door: FakeDoor) -> Iterator[str]:
-    """The page, its session played by `door`."""
+class Doorway:
+    """The page on a server that outlives its sessions: whoever is `door` plays the next ones."""
 
-    def build() -> FastAPI:
+    def __init__(self) -> None:
+        self.door = FakeDoor()
+        self.address = ""
+
+    async def _converse(self, socket: WebSocket) -> None:
+        await self.door.endpoint(socket)
+
+    def build(self) -> FastAPI:
+        """The page and the WebSocket that it opens."""
         app = FastAPI()
-        app.router.routes.append(WebSocketRoute("/v1/realtime", door.endpoint))
+        app.router.routes.append(WebSocketRoute("/v1/realtime", self._converse))
         mount(app, fake_clients(), ["voice"])
         return app
 
-    with served_app(build) as address:
-        yield address
+
+@contextmanager
+def doorway() -> Iterator[Doorway]:
+    """Serve the page."""
+    way = Doorway()
+    with served_app(way.build) as way.address:
+        yield way
 
 
 @contextmanager
-def opened(door: FakeDoor, *flags: str, script: str = KEEP_STREAMS, **context: Any) -> Iterator[Page]:
-    """The page over `door`, in a browser with these flags."""
-    with served_with(door) as address, browser(*flags) as chromium:
-        page = chromium.new_context(**context).new_page()
+def opened(way: Doorway, chromium: Browser, script: str = KEEP_STREAMS, **context: Any) -> Iterator[Page]:
+    """The page in a window of its own."""
+    with chromium.new_context(**context) as window:
+        page = window.new_page()
         page.add_init_script(script)
-        page.goto(f"{address}/ui/voice/")
+        page.goto(f"{way.address}/ui/voice/")
         is_now(page, "idle")
         yield page
 
