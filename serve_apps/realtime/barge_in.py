@@ -8,8 +8,8 @@ its words must be:
 | voiced so far           | interrupts                                                              |
 |-------------------------|-------------------------------------------------------------------------|
 | under `min_speech_ms`   | nothing: clicks, coughs, slamming doors                                 |
-| from there on           | commands ("stop", "wait") and how requests begin ("what about", "tell me") |
-| three times as long     | any words but backchannels ("yeah, right"): "mhmm" is over by then       |
+| from there on           | "stop", "wait"; 0.1 s later all commands and how requests begin ("what") |
+| three times as long     | any words but backchannels ("yeah, right"): "mhmm" is over by then      |
 | `LONG_S`                | anything                                                                |
 
 Unless it is our own voice. Measured shares of the heard energy that the answer explains (`echo_share`
@@ -56,6 +56,8 @@ _CLEAR_AFTER = 3
 _LISTEN_EVERY_S = 0.1
 _LATER_EVERY_S = 0.3
 """Between transcriptions once any words would do: they cost 30 to 60 ms each."""
+_SURE_LETTERS = 4
+"""Of a first transcript only longer commands are trusted: the beginning of "okay" is heard as "no"."""
 _SAME_WORDS = 0.7
 """Share of the heard words that the answer must contain, in order, to be its echo."""
 _FEW_WORDS = 2
@@ -83,6 +85,7 @@ class Suspicion:
         # Speech is counted in whole frames: half of one less makes the nearest count enough.
         self._min_speech_s = settings.min_speech_ms / 1000 - FRAME_S / 2
         self._clear_s = _CLEAR_AFTER * settings.min_speech_ms / 1000 - FRAME_S / 2
+        self._guess_s = self._min_speech_s + _LISTEN_EVERY_S - FRAME_S
         self._listen_at_s = self._min_speech_s
         self._speech_s = 0.0
         self._over = self._heard_all = False
@@ -123,9 +126,14 @@ class Suspicion:
             return self._dismiss("echo")
         if consists_of(said, BACKCHANNELS, EMPTY):
             return self._dismiss("backchannel" if said else "noise") if self._over else "wait"
-        if contains(said, COMMANDS) or begins_with(said, OPENERS) or self._speech_s >= self._clear_s:
+        if self._speech_s >= self._clear_s or self._is_clear(said):
             return "interrupt"
         return self._dismiss("backchannel") if self._over else "wait"
+
+    def _is_clear(self, said: list[str]) -> bool:
+        if self._over or self._speech_s >= self._guess_s:
+            return contains(said, COMMANDS) or begins_with(said, OPENERS)
+        return any(len(word) >= _SURE_LETTERS and (word,) in COMMANDS for word in said)
 
     def _listen_or_wait(self) -> Step:
         """The first time when it has lasted, then as it goes on, and once when it is over."""

@@ -23,6 +23,9 @@ shorter would begin to answer in the middle of them, longer would give the head 
 _PAUSE_FRAMES = round(PAUSE_S / FRAME_S)
 _HYSTERESIS = 0.15
 """A burst that has begun goes on until the probability falls this far below the threshold."""
+_CERTAINTY = 0.25
+"""A burst must once rise this far above the threshold: voices do in their second frame, a smack of lips
+or a breath never."""
 _RESUME_FRAMES = 2
 """Voiced frames that end a pause: one alone is a lip smack or a click."""
 
@@ -78,6 +81,7 @@ class VadStream:
             min_speech_s: voiced time before `SpeechStarted`; less is a click or a cough.
         """
         self._enter = threshold
+        self._sure = min(threshold + _CERTAINTY, (1 + threshold) / 2) if threshold > 0 else 0.0
         self._leave = min(threshold, max(threshold - _HYSTERESIS, 0.01))
         self._start_frames = max(1, round(min_speech_s / FRAME_S))
         self._model = _GatedModel()
@@ -129,21 +133,25 @@ class VadStream:
         probability = self._model(frame, gated=self._n_frames >= self._gate_from)
         self._n_frames += 1
         if probability >= (self._leave if self._n_burst else self._enter):
-            return self._voiced()
+            return self._voiced(probability)
         return self._unvoiced()
 
-    def _voiced(self) -> VadEvent | None:
+    def _voiced(self, probability: float) -> VadEvent | None:
         if not self._n_burst:
             self._burst_start = self._n_frames - 1
+        self._peak = max(self._peak, probability)
         self._n_burst += 1
         self._burst_end = self._n_frames
         self._gate_from = self._n_frames + _SETTLED_FRAMES
         if self.speaking:
             self._n_voiced += 1
             self._last_voiced_end = self._n_frames
-        elif self._n_burst >= (_RESUME_FRAMES if self._in_turn else self._start_frames):
+        elif self._peak >= self._sure and self._n_burst >= self._needed():
             return self._begin()
         return None
+
+    def _needed(self) -> int:
+        return _RESUME_FRAMES if self._in_turn else self._start_frames
 
     def _begin(self) -> VadEvent:
         kind = SpeechResumed if self._in_turn else SpeechStarted
@@ -163,6 +171,7 @@ class VadStream:
 
     def _drop_burst(self) -> None:
         self._n_burst = 0
+        self._peak = 0.0
         self._burst_start = self._burst_end = self._n_frames
 
 
