@@ -67,14 +67,14 @@ def delayed(samples: Samples, delay_s: float) -> Samples:
     return np.concatenate([silence(delay_s), samples])[: len(samples)]
 
 
-def in_room(samples: Samples, *, reverb_s: float = 0.25, direct_to_reverb_db: float = 3.0, seed: int = 0) -> Samples:
+def in_room(samples: Samples, *, reverb_s: float = 0.25, direct_to_reverb_db: float = 3.0) -> Samples:
     """Through a small loudspeaker (300 to 6000 Hz) and a room, into a microphone; the level is kept.
 
     The room answers with the direct sound and noise that has decayed by 60 dB after `reverb_s`.
     """
     n = int(reverb_s * STT_RATE_HZ)
     times_s = np.arange(n) / STT_RATE_HZ
-    answer = np.random.default_rng(seed).standard_normal(n) * 10 ** (-3 * times_s / reverb_s)
+    answer = np.random.default_rng(0).standard_normal(n) * 10 ** (-3 * times_s / reverb_s)
     answer *= np.sqrt(10 ** (-direct_to_reverb_db / 10) / np.sum(answer**2))
     answer[0] += 1.0
     size = len(samples) + n

@@ -54,7 +54,7 @@ def echo_share(heard: Samples, played: Samples) -> float:
     """
     wanted = len(heard) + _MAX_DELAY
     played = np.pad(played, (max(0, wanted - len(played)), 0))[-wanted:]
-    if len(heard) < _FRAME or min(_power(heard), _power(played)) < _SILENCE:
+    if len(heard) < _FRAME or not (_power(heard) > _SILENCE and _power(played) > _SILENCE):
         return 0.0
     heard, played = _emphasised(heard), _emphasised(played)
     spoken = _spectrogram(heard)

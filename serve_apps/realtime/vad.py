@@ -90,6 +90,7 @@ class VadStream:
         self._n_frames = 0
         self._last_voiced_end = 0
         self._gate_from = 0
+        self._peak = 0.0
         self.speaking = False
         self.end_turn()
 
