@@ -227,13 +227,7 @@ def error_response(error: RaydioError) -> Response:
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, error: RaydioError) -> None:
-    if scope["type"] == "websocket":
-        await send(
-            {
-                "type": "websocket.close",
-                "code": 4000 + error.status,
-                "reason": error.message,
-            }
-        )
-    else:
+    if scope["type"] == "http" or "websocket.http.response" in scope.get("extensions", {}):
         await error_response(error)(scope, receive, send)
+    else:
+        await send({"type": "websocket.close", "code": 4000 + error.status, "reason": error.message})

@@ -12,8 +12,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
-from starlette.testclient import TestClient
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.testclient import TestClient, WebSocketDenialResponse
+from starlette.websockets import WebSocket
 
 from serve_apps.access import Credential
 from serve_apps.door import Door
@@ -121,11 +121,25 @@ def test_guessing_is_answered_with_429_and_locks_nobody_out(client: TestClient) 
 
 
 def test_websockets_need_credential_and_origin(client: TestClient) -> None:
-    for headers in ({}, {"authorization": "Bearer wrong"}, {**BEARER, "origin": "https://evil.example"}):
-        with pytest.raises(WebSocketDisconnect), client.websocket_connect("/ws", headers=headers):
+    evil = {**BEARER, "origin": "https://evil.example"}
+    for headers, status in (({}, 401), ({"authorization": "Bearer wrong"}, 401), (evil, 403)):
+        with (
+            pytest.raises(WebSocketDenialResponse) as caught,
+            client.websocket_connect("/ws", headers=headers),
+        ):
             pass
+        assert caught.value.status_code == status
     with client.websocket_connect("/ws", headers={**BEARER, "origin": "http://testserver"}) as ws:
         assert ws.receive_text() == "hello"
+
+
+def test_scripts_in_browsers_show_the_token_as_a_sub_protocol(client: TestClient) -> None:
+    offered = ["realtime", f"openai-insecure-api-key.{TOKEN}"]
+    with client.websocket_connect("/ws", subprotocols=offered) as ws:
+        assert ws.receive_text() == "hello"
+    for wrong in (["openai-insecure-api-key."], [f"x-openai-insecure-api-key.{TOKEN}"], [TOKEN]):
+        with pytest.raises(WebSocketDenialResponse), client.websocket_connect("/ws", subprotocols=wrong):
+            pass
 
 
 def test_other_sites_cannot_use_the_cookie(client: TestClient) -> None:
