@@ -10,12 +10,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 
 from serve_apps.args import TtsArgs
 from serve_apps.engines.espeak import EspeakTts
-from serve_apps.media import resample
+from serve_apps.media import encode, resample
 from serve_apps.wire import Audio, Samples, SpeakRequest
 
 VOICE, SPEED = "en-us+f2", 0.9
@@ -94,6 +95,16 @@ def recorded(
         start = round(utterance.at_s * rate_hz)
         samples[start : start + len(said)] += said
     return Audio(samples=samples, rate_hz=rate_hz)
+
+
+def microphone(file: Path) -> tuple[str, ...]:
+    """Write the dialogue to `file`; Chromium's flags for a microphone that plays it when it is opened."""
+    file.write_bytes(encode(recorded(), "wav"))
+    return (
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-audio-capture={file}%noloop",
+    )
 
 
 def word_errors(heard: str, known: str) -> float:

@@ -20,6 +20,8 @@ RATE_HZ = 24_000
 FRAME_S = 0.02
 FRAME = round(FRAME_S * RATE_HZ)
 REPORT_S = 0.25
+PIECE_BYTES = 4800
+"""A tenth of a second of PCM16."""
 PATIENCE_S = 30.0
 
 Event = dict[str, Any]
@@ -97,6 +99,12 @@ class Realtime:
     def last_event_id(self) -> str:
         """Of what has come so far: what to resume after."""
         return str(self.events[-1]["event_id"])
+
+    async def say(self, speech: Samples, quiet_s: float = 2.0) -> None:
+        """Send speech (24 kHz) and the silence after it at once, as PCM16."""
+        sound = pcm16(np.concatenate([speech, np.zeros(round(quiet_s * RATE_HZ), np.float32)]))
+        for start in range(0, len(sound), PIECE_BYTES):
+            await self.append(sound[start : start + PIECE_BYTES])
 
     async def lose(self) -> None:
         """The network is gone: no closing handshake."""
@@ -204,6 +212,7 @@ class Room:
         self._speech = np.zeros(0, np.float32)
         self._noise = np.random.default_rng(5)
         self._said = asyncio.Event()
+        self._tick = asyncio.Condition()
         self._told: tuple[str, bool] = ("", False)
         self._told_at = 0.0
 
@@ -211,6 +220,12 @@ class Room:
         """Say this (24 kHz) from now on; returns when the last sample has left the microphone."""
         self._speech, self._said = np.concatenate([self._speech, speech]), asyncio.Event()
         await self._said.wait()
+
+    async def listen(self, until: Callable[[Speaker], bool], timeout_s: float = PATIENCE_S) -> None:
+        """Let the speaker play until it has come so far."""
+        speaker = self._client.speaker
+        async with asyncio.timeout(timeout_s), self._tick:
+            await self._tick.wait_for(lambda: until(speaker))
 
     async def run(self) -> None:
         """Until it is cancelled."""
@@ -226,6 +241,8 @@ class Room:
             if not len(self._speech):
                 self._said.set()
             await self._report(loop.time())
+            async with self._tick:
+                self._tick.notify_all()
             next_at += FRAME_S
             await asyncio.sleep(max(0.0, next_at - loop.time()))
 
