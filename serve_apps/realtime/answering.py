@@ -110,7 +110,10 @@ class Answering:
         spoken = "audio" in options.session.output_modalities
         item = Item(role="assistant", kind="audio" if spoken else "text", status="in_progress")
         if spoken:
-            item.playback = Playback(keep_reference=options.session.raydio.barge_in.echo_guard)
+            item.playback = Playback(
+                keep_reference=options.session.raydio.barge_in.echo_guard,
+                speed=options.session.audio.output.speed,
+            )
             self._spoken = item
         kept = options.in_conversation
         return Response(

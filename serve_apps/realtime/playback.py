@@ -26,6 +26,8 @@ class SpokenClause:
     spoken: str
     start_s: float
     """From the item's first sample."""
+    expected_s: float = 0.0
+    """How long it will take to say, before that is known."""
     duration_s: float = 0.0
     """Of what was sent."""
     marks: list[Word] = field(default_factory=list)
@@ -34,9 +36,8 @@ class SpokenClause:
 
     def words(self) -> tuple[CaptionWord, ...]:
         """Its words with times from the clause's start: the engine's, else estimated."""
-        expected_s = self.duration_s if self.complete else max(self.duration_s, estimated_s(self.spoken))
-        marks = tuple(self.marks) if self.complete else ()
-        return caption_words(self.shown, self.spoken, marks, expected_s)
+        expected_s = self.duration_s if self.complete else max(self.duration_s, self.expected_s)
+        return caption_words(self.shown, self.spoken, tuple(self.marks), expected_s)
 
 
 class Playback:
@@ -44,9 +45,13 @@ class Playback:
 
     Clients may report it (`raydio.playback`); for those that do not, sound counts as played in real
     time from when it was sent. Times are the event loop's clock.
+
+    Args:
+        keep_reference: keep the sound, to recognise its echo.
+        speed: how fast it is spoken; 1 is normal.
     """
 
-    def __init__(self, *, keep_reference: bool) -> None:
+    def __init__(self, *, keep_reference: bool, speed: float = 1.0) -> None:
         self.clauses: list[SpokenClause] = []
         self.sent_s = 0.0
         self.complete = False
@@ -54,6 +59,7 @@ class Playback:
         self.heard_text: str | None = None
         """After an interruption: the words that were played."""
         self._keep_reference = keep_reference
+        self._speed = speed
         self._reference: list[Samples] = []
         self._n_reference = 0
         self._first_sent_at: float | None = None
@@ -66,7 +72,7 @@ class Playback:
             self._first_sent_at = _now_s()
         if not self.clauses or self.clauses[-1].index != segment.index:
             self._complete_clause()
-            self.clauses.append(SpokenClause(segment.index, segment.text, segment.spoken, self.sent_s))
+            self.clauses.append(self._new_clause(segment))
         clause = self.clauses[-1]
         clause.marks += [_later(word, clause.duration_s) for word in segment.audio.words]
         clause.duration_s += segment.audio.duration_s
@@ -140,6 +146,15 @@ class Playback:
             played_s, reported_at, _ = self._reported
             return played_s + at - reported_at
         return at - (self._first_sent_at or at)
+
+    def _new_clause(self, segment: AudioSegment) -> SpokenClause:
+        return SpokenClause(
+            index=segment.index,
+            shown=segment.text,
+            spoken=segment.spoken,
+            start_s=self.sent_s,
+            expected_s=estimated_s(segment.spoken) / self._speed,
+        )
 
     def _complete_clause(self) -> None:
         if self.clauses:

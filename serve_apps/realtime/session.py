@@ -19,7 +19,7 @@ from serve_apps.realtime import server_events as tell
 from serve_apps.realtime.answer import Answer
 from serve_apps.realtime.answering import Answering
 from serve_apps.realtime.conversation import Conversation, Item, new_id
-from serve_apps.realtime.formats import Decoder
+from serve_apps.realtime.formats import Decoder, from_bytes
 from serve_apps.realtime.host import UserTurn
 from serve_apps.realtime.input_buffer import InputBuffer
 from serve_apps.realtime.listening import Listening
@@ -220,6 +220,7 @@ class Session:
         if self._listening is not None:
             self._listening.commit()
             return
+        self._buffer.append(self._decoder.flush())
         heard = self._buffer.cut(self._buffer.start_s)
         if len(heard) < MIN_COMMIT_S * STT_RATE_HZ:
             raise InputError(
@@ -258,7 +259,7 @@ class Session:
 
     def _create_item(self, event: said.CreateItem) -> None:
         new = event.item
-        heard = Decoder(self.settings.audio.input.format)(new.audio) if new.audio else None
+        heard = from_bytes(new.audio, self.settings.audio.input.format) if new.audio else None
         item = Item(id=new.id or new_id("item"), role=new.role, kind="text", text=new.text)
         if heard is not None:
             item.kind, item.text, item.audio = "audio", None, heard
