@@ -1,0 +1,299 @@
+"""What interrupts an answer, and what does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Literal
+
+import numpy as np
+import pytest
+
+from serve_apps.realtime.barge_in import LONG_S, Suspicion
+from serve_apps.realtime.config import BargeIn
+from serve_apps.realtime.echo import MAX_DELAY_S, WINDOW_S, echo_share
+from serve_apps.realtime.phrases import words
+from serve_apps.realtime.vad import SpeechStarted, VadStream
+from serve_apps.wire import STT_RATE_HZ, Samples
+from tests.speech_sounds import ANSWER, at_level, delayed, hiss, in_room, level_db, sample, say, silence
+
+CHUNK = 320
+SPOKEN = "The garden is open from nine to six, and visitors may stop for a rest there."
+
+
+class Voiced(VadStream):
+    """A detector that says what a test wants: so much voiced, and whether it goes on."""
+
+    def __init__(self, speech_s: float, *, speaking: bool = True) -> None:
+        super().__init__()
+        self._n_voiced = round(speech_s / 0.032)
+        self.speaking = speaking
+
+
+def judged(
+    text: str, *, speech_s: float = 0.3, over: bool = False, share: float = 0.0, spoken: str = ""
+) -> str:
+    suspicion = Suspicion(BargeIn(), 0.0)
+    assert suspicion.consider(Voiced(speech_s, speaking=not over), share) == "listen"
+    verdict = suspicion.understood(text, spoken)
+    return suspicion.reason if verdict == "dismiss" else verdict
+
+
+# ---- by words --------------------------------------------------------------------------------------
+
+BACKCHANNELS = ["Mhmm.", "Mm-hmm.", "Uh-huh.", "Yeah.", "Yeah, yeah, yeah.", "Okay.", "O.K.", "Right.", "Oh, right, okay.", "I see.", "Hmm", "Got it.", "Oh really?", "Thank you.", "Ja, genau.", "Ach so.", "D'accord.", "Ouais ouais.", "Vale, claro.", "Sì sì.", "Tá bom.", "Да, да.", "嗯嗯", "好的。", "はい", "そうですね。", "うん、うん。", "Haha."]
+REQUESTS = [
+    "What about Sunday?",
+    "Tell me more.",
+    "How much is it?",
+    "Excuse me.",
+    "Yeah, but what else?",
+    "Can you repeat?",
+]
+
+
+@pytest.mark.parametrize("text", BACKCHANNELS)
+def test_a_listener_who_agrees_does_not_interrupt(text: str) -> None:
+    assert judged(text) == "wait"
+    assert judged(text, speech_s=0.8) == "wait"
+    assert judged(text, over=True) == "backchannel"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Stop.", "stop stop", "No!", "Wait, wait.", "Hey", "Hold on.", "Halt!", "Attends", "等一下", "待って"],
+)
+def test_one_word_stops_the_answer(text: str) -> None:
+    assert judged(text) == "interrupt"
+    assert judged(text, over=True) == "interrupt"
+
+
+def test_stop_is_trusted_from_the_first_transcript_on() -> None:
+    assert judged("Stop", speech_s=0.2) == "interrupt"
+    assert judged("No", speech_s=0.2) == "wait"  # how "okay" begins
+
+
+@pytest.mark.parametrize("text", REQUESTS)
+def test_how_requests_begin_interrupts_early(text: str) -> None:
+    assert judged(text) == "interrupt"
+
+
+@pytest.mark.parametrize("text", ["Better.", "And he came in", "the other museum please", "🙂 garden"])
+def test_other_words_interrupt_once_they_have_lasted(text: str) -> None:
+    assert judged(text) == "wait"
+    assert judged(text, over=True) == "backchannel"
+    assert judged(text, speech_s=0.61) == "interrupt"
+
+
+@pytest.mark.parametrize("text", ["", "...", "🙂"])
+def test_nothing_heard_is_noise(text: str) -> None:
+    assert judged(text) == "wait"
+    assert judged(text, over=True) == "noise"
+
+
+# ---- by sound --------------------------------------------------------------------------------------
+
+
+def test_a_short_burst_is_noise_once_it_is_quiet() -> None:
+    suspicion = Suspicion(BargeIn(), 0.0)
+    assert suspicion.consider(Voiced(0.1), 0.0) == "wait"
+    assert suspicion.consider(Voiced(0.1, speaking=False), 0.0) == "dismiss"
+    assert suspicion.reason == "noise"
+
+
+def test_it_listens_when_it_has_lasted_then_now_and_then_and_once_at_the_end() -> None:
+    suspicion, heard = Suspicion(BargeIn(), 0.0), []
+    for speech_s in np.arange(0.1, 1.2, 0.032):
+        if suspicion.consider(Voiced(speech_s), 0.0) == "listen":
+            heard.append(round(float(speech_s), 2))
+            assert suspicion.understood("yeah", "") == "wait"
+    assert heard[0] == pytest.approx(0.2, abs=0.02)
+    assert 5 <= len(heard) <= 8
+    assert suspicion.consider(Voiced(1.2, speaking=False), 0.0) == "listen"
+    assert suspicion.consider(Voiced(1.2, speaking=False), 0.0) == "wait"
+    assert suspicion.understood("yeah", "") == "dismiss"
+
+
+def test_speech_that_goes_on_interrupts_whatever_is_heard() -> None:
+    suspicion = Suspicion(BargeIn(), 0.0)
+    assert suspicion.consider(Voiced(LONG_S - 0.1), 0.0) == "listen"
+    assert suspicion.consider(Voiced(LONG_S), 0.0) == "interrupt"
+    assert Suspicion(BargeIn(), 0.0).consider(Voiced(LONG_S), 0.6) == "listen"
+
+
+def test_any_speech_interrupts_where_that_is_wanted() -> None:
+    settings = BargeIn(mode="speech", min_speech_ms=300)
+    assert Suspicion(settings, 0.0).consider(Voiced(0.25), 0.0) == "wait"
+    assert Suspicion(settings, 0.0).consider(Voiced(0.25, speaking=False), 0.0) == "dismiss"
+    assert Suspicion(settings, 0.0).consider(Voiced(0.3), 0.0) == "interrupt"
+    assert Suspicion(settings, 0.0).consider(Voiced(0.3), 0.9) == "dismiss"
+
+
+@pytest.mark.parametrize("speech_s", [0.0, 0.3, 10.0])
+def test_nothing_interrupts_where_it_is_off(speech_s: float) -> None:
+    assert Suspicion(BargeIn(mode="off"), 0.0).consider(Voiced(speech_s), 0.0) == "dismiss"
+
+
+@pytest.mark.parametrize("min_speech_ms", [0, 5000])
+def test_the_shortest_and_the_longest_minimum(min_speech_ms: int) -> None:
+    suspicion = Suspicion(BargeIn(min_speech_ms=min_speech_ms), 0.0)
+    assert suspicion.consider(Voiced(min_speech_ms / 1000), 0.0) in ("listen", "interrupt")
+
+
+# ---- our own voice ---------------------------------------------------------------------------------
+
+
+def test_the_answer_s_own_sound_is_dismissed_unless_the_guard_is_off() -> None:
+    suspicion = Suspicion(BargeIn(), 0.0)
+    assert suspicion.consider(Voiced(0.1), 0.9) == "dismiss"
+    assert suspicion.reason == "echo"
+    assert Suspicion(BargeIn(echo_guard=False), 0.0).consider(Voiced(0.3), 0.9) == "listen"
+
+
+@pytest.mark.parametrize(
+    "text", ["the garden is open", "open from nine", "Visitors may stop for", "gardens is open from mine"]
+)
+def test_the_answer_s_words_are_its_echo(text: str) -> None:
+    assert judged(text, share=0.5, spoken=SPOKEN) == "echo"
+    assert judged(text, share=0.0, spoken=SPOKEN) == "echo"  # as a canceller leaves it
+
+
+@pytest.mark.parametrize("text", ["stop there is", "what about the garden", "is the garden far from here"])
+def test_words_in_another_order_are_the_user_s(text: str) -> None:
+    assert judged(text, speech_s=0.7, share=0.5, spoken=SPOKEN) == "interrupt"
+
+
+def test_one_word_of_the_answer_s_is_its_echo_only_if_it_sounds_so() -> None:
+    assert judged("stop", share=0.5, spoken=SPOKEN) == "echo"
+    assert judged("stop", share=0.1, spoken=SPOKEN) == "interrupt"
+
+
+# ---- whole scenes: the answer comes back into the microphone ---------------------------------------
+
+WORD_S = 0.35
+
+
+@cache
+def vocabulary(seed: int) -> list[str]:
+    letters = np.random.default_rng(seed).integers(ord("a"), ord("z") + 1, (400, 6), dtype=np.uint8)
+    return [bytes(word).decode() for word in letters]
+
+
+def said(seed: int, from_s: float, to_s: float) -> str:
+    """A stand-in for a transcript: one made-up word for each 0.35 s of a speaker."""
+    return " ".join(vocabulary(seed)[max(0, round(from_s / WORD_S)) : max(0, round(to_s / WORD_S))])
+
+
+@dataclass
+class Scene:
+    """A microphone that hears an answer of ours, and perhaps a user; and what is made of it."""
+
+    heard: Samples
+    answer: Samples
+    delay_s: float
+    user_at_s: float = 1e9
+    interrupted_s: float | None = None
+    dismissed: list[str] = field(default_factory=list)
+
+    def play(self) -> Scene:
+        vad, suspicion = VadStream(), None
+        share, share_until = 0.0, 0
+        for end in range(CHUNK, len(self.heard) + 1, CHUNK):
+            started = [e for e in vad.feed(self.heard[end - CHUNK : end]) if isinstance(e, SpeechStarted)]
+            suspicion = suspicion or (Suspicion(BargeIn(), started[0].at_s) if started else None)
+            if suspicion is None:
+                continue
+            if end - share_until >= STT_RATE_HZ // 10:
+                share, share_until = self._share(end), end
+            verdict = self._judge(suspicion, vad, share, end / STT_RATE_HZ)
+            if verdict == "interrupt":
+                self.interrupted_s = end / STT_RATE_HZ
+                break
+            if verdict == "dismiss":
+                self.dismissed.append(suspicion.reason)
+                suspicion = None
+                vad.end_turn()
+        return self
+
+    def _share(self, end: int) -> float:
+        start = max(0, end - int(WINDOW_S * STT_RATE_HZ))
+        before = max(0, start - int(MAX_DELAY_S * STT_RATE_HZ))
+        return echo_share(self.heard[start:end], self.answer[before:end])
+
+    def _judge(self, suspicion: Suspicion, vad: VadStream, share: float, now_s: float) -> str:
+        step = suspicion.consider(vad, share)
+        if step != "listen":
+            return step
+        if now_s - self.user_at_s > 0.2:
+            text = said(2, 0, now_s - self.user_at_s)
+        else:
+            text = said(1, suspicion.started_s - self.delay_s, now_s - self.delay_s)
+        return suspicion.understood(text, said(1, now_s - 8, now_s + 0.5))
+
+
+ANSWERS: dict[str, Callable[[], Samples]] = {
+    "a woman reads": lambda: sample("announcement"),
+    "a man reads": lambda: sample("two_cities"),
+    "espeak": lambda: say(ANSWER),
+    "espeak, a woman": lambda: say(ANSWER, "en-gb+f3"),
+}
+
+
+def fed_back(
+    answer: Samples, attenuation_db: float, delay_s: float, room: Literal["none", "desk", "hall"]
+) -> Samples:
+    """The answer as the microphone hears it, in a room with some noise."""
+    through = {
+        "none": answer,
+        "desk": in_room(answer),
+        "hall": in_room(answer, reverb_s=0.4, direct_to_reverb_db=0.0),
+    }[room]
+    heard = delayed(through, delay_s) * np.float32(10 ** (-attenuation_db / 20))
+    return heard + hiss(len(heard), level_db(heard) - 20)
+
+
+@pytest.mark.parametrize(
+    ("attenuation_db", "delay_s", "room"), [(6, 0.04, "none"), (12, 0.15, "desk"), (24, 0.35, "hall")]
+)
+@pytest.mark.parametrize("voice", ANSWERS)
+def test_the_answer_fed_back_never_interrupts_itself(
+    voice: str, attenuation_db: float, delay_s: float, room: Literal["none", "desk", "hall"]
+) -> None:
+    answer = np.concatenate([ANSWERS[voice](), silence(1.0)])
+    scene = Scene(fed_back(answer, attenuation_db, delay_s, room), answer, delay_s).play()
+    assert scene.interrupted_s is None
+    assert scene.dismissed.count("echo") > 0.9 * len(scene.dismissed) > 0
+
+
+@pytest.mark.parametrize("louder_db", [0, 6])
+@pytest.mark.parametrize("voice", ANSWERS)
+def test_a_user_who_talks_over_the_echo_gets_through(voice: str, louder_db: float) -> None:
+    """Within a second of the first sound: the transcripts here say nothing that is clear at once."""
+    answer = ANSWERS[voice]()
+    heard = fed_back(answer, 12, 0.15, "desk")
+    request = say("I would rather hear about the other museum, the one by the river.", "en-us+f2")
+    request = at_level(request, level_db(heard) + louder_db)
+    for at_s in (2.0, 4.0, 7.0):
+        mixed, at = heard.copy(), int(at_s * STT_RATE_HZ)
+        mixed[at : at + len(request)] += request[: len(mixed) - at]
+        scene = Scene(mixed, answer, 0.15, user_at_s=at_s).play()
+        assert scene.interrupted_s is not None
+        assert at_s < scene.interrupted_s < at_s + 1.2
+
+
+# ---- recognisers' spellings ------------------------------------------------------------------------
+
+
+def test_words_are_compared_without_marks_and_case() -> None:
+    assert words("Ça va? It\u2019s O.K. — 12,5 % 好的!") == [
+        "ça",
+        "va",
+        "it's",
+        "o",
+        "k",
+        "12",
+        "5",
+        "好",
+        "的",
+    ]
