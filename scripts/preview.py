@@ -19,7 +19,9 @@ from fastapi import FastAPI
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from serve_apps.args import RealtimeArgs  # noqa: E402
 from serve_apps.contracts import Clients  # noqa: E402
+from serve_apps.realtime.door import Realtime  # noqa: E402
 from tests.fake_clients import FakeChat, FakeCluster, fake_clients  # noqa: E402 - the path comes first
 from tests.ui_server import mount  # noqa: E402
 from ui import shell  # noqa: E402
@@ -69,6 +71,7 @@ def main() -> None:
     )
     app = FastAPI()
     pages = ready(arguments.pages or shell.PAGES, clients)
+    app.router.routes.extend(Realtime(clients, RealtimeArgs()).routes("/v1"))
     mount(app, clients, pages)
     print(", ".join(pages), f"at http://127.0.0.1:{arguments.port}/ui/")
     uvicorn.run(app, host="127.0.0.1", port=arguments.port, log_level="warning")

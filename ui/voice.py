@@ -5,7 +5,7 @@ What the page's element `.ray-live` says, for tests and for whoever watches it:
 - `data-state`: idle, connecting, ready (no microphone), listening, hearing, thinking, speaking, muted,
   reconnecting, refused; `data-hint`: why the microphone is refused (insecure, denied, missing, busy).
 - `data-muted`, `data-mic` (open, closed), `data-ducked`, `data-session` (its id).
-- `data-turns`: answers; `data-p50-ms`, `data-p95-ms`: from the end of a question to its answer's first sound.
+- `data-turns`: answers; `data-p50-ms`, `data-p95-ms`: from the end of speech to the answer's first sound.
 - `data-played-ms`: of the answer that is playing or was played last; `data-underruns`: gaps in all answers.
 - `data-stopped-ms`: from the arrival of `speech_started` to silence, at the last interruption.
 

@@ -10,6 +10,7 @@ class Entry {
     this.sources = [];
     this.timing = null; // raydio.turn
     this.heard_after_ms = null; // from the end of the question to the first sound, at the speaker
+    this.to_speech = false; // the question was spoken
     this.played_ms = null; // of an answer that was cut off
     this.words = [];
     this.draw_frame();
@@ -38,6 +39,7 @@ class Entry {
   }
 
   draw() {
+    this.now = null;
     this.node.dataset.final = String(this.final);
     if (this.role === "assistant") {
       const words = [...this.captions].sort(([a], [b]) => a - b).flatMap(([, clause]) => clause);
@@ -54,6 +56,8 @@ class Entry {
   // Marks the word that sounds at this time of the answer; null when it is over.
   follow(heard_ms) {
     const now = heard_ms === null ? -1 : this.words.findLastIndex(({ start_ms }) => start_ms <= heard_ms);
+    if (now === this.now && this.node.hasAttribute("data-speaking") === (heard_ms !== null)) return;
+    this.now = now; // the word that is marked; null when the words are new
     this.node.toggleAttribute("data-speaking", heard_ms !== null);
     this.words.forEach(({ node }, i) => {
       node.classList.toggle("ray-now", i === now);
@@ -115,8 +119,14 @@ class Entry {
     const speed = this.timing?.tokens_per_s ? ` · ${this.timing.tokens_per_s.toFixed(0)} tokens/s` : "";
     const after = this.heard_after_ms === null ? "Where the time went" : `Heard after ${milliseconds(this.heard_after_ms)}`;
     fold.append(make("summary", "", after + speed));
-    if (this.timing?.spans.length) fold.append(waterfall(this.timing.spans));
+    if (this.timing?.spans.length) fold.append(waterfall([...this.timing.spans, ...this.way_to_the_ear()]));
     return fold;
+  }
+
+  // From the server's first sound to the speaker's: network, browser and sound card.
+  way_to_the_ear() {
+    const start_ms = this.timing.voice_to_voice_ms, duration_ms = this.heard_after_ms - start_ms;
+    return this.to_speech && start_ms && duration_ms > 0 ? [{ name: "to the ear", start_ms, duration_ms }] : [];
   }
 
   // What the model remembers of it.

@@ -61,6 +61,8 @@ class Log {
 
   // Something went wrong: said where it happened, or at the end of the log.
   problem(text) {
+    const last = [...this.entries.values()].at(-1);
+    if (last?.role === "problem" && last.text === text) return; // once is enough
     const entry = this.entry(`problem-${this.entries.size}-${Date.now()}`, "problem");
     this.follow_end(() => entry.say(text, { final: true }));
     this.say_aloud(text);
@@ -70,7 +72,7 @@ class Log {
 
   count() {
     const answers = this.answers;
-    const waits_ms = answers.map(({ heard_after_ms }) => heard_after_ms).filter((ms) => ms !== null);
+    const waits_ms = answers.filter(({ to_speech }) => to_speech).map(({ heard_after_ms }) => heard_after_ms);
     this.root.dataset.turns = String(answers.length);
     this.root.toggleAttribute("data-empty", !this.entries.size);
     const facts = [["Turns", String(answers.length)]];

@@ -10,6 +10,7 @@ const REACTIONS = {
     session.uplink.turn_open = true;
     session.uplink.keep_from = Math.max(0, Math.round((audio_start_ms * RATE_HZ) / 1000));
     session.hush("interrupted", arrived_ms);
+    session.unwanted = false;
     session.log.entry(item_id, "user");
   },
   "raydio.transcript.partial": (session, { item_id, text }) => {
@@ -17,8 +18,7 @@ const REACTIONS = {
     if (!entry.final) entry.say(text);
   },
   "input_audio_buffer.speech_stopped": (session, { item_id, audio_end_ms }) => {
-    session.asked_at_ms = session.uplink.made_at_ms(audio_end_ms) ?? performance.now();
-    session.awaited = item_id;
+    session.await_answer(item_id, { at_ms: session.uplink.made_at_ms(audio_end_ms) ?? performance.now(), spoken: true });
     session.turn_ended(item_id, audio_end_ms);
   },
   "input_audio_buffer.committed": (session, { item_id }) => {
@@ -61,12 +61,16 @@ const REACTIONS = {
     if (text && !entry.text) entry.say(text, { final: item.status === "completed" });
   },
   "response.created": (session, { response }) => {
-    session.responses.add(response.id);
     session.items_of.set(response.id, new Set());
-    session.awaited = "";
+    if (session.unwanted) {
+      session.silence(response.id);
+      session.tell("response.cancel", { event_id: session.id("cancel"), response_id: response.id });
+    } else session.responses.add(response.id);
+    Object.assign(session, { awaited: "", unwanted: false });
   },
   "response.output_item.added": (session, { response_id, item }) => {
     session.items_of.get(response_id)?.add(item.id);
+    if (session.stopped.has(response_id)) session.speaker.refuse(item.id);
     session.log.entry(item.id, "assistant");
   },
   "response.output_audio_transcript.delta": (session, { item_id, delta }) => {
@@ -82,6 +86,7 @@ const REACTIONS = {
   },
   "response.done": (session, { response }) => {
     session.responses.delete(response.id);
+    session.stopped.delete(response.id);
     for (const item_id of session.items_of.get(response.id) ?? []) finish_answer(session, item_id, response);
     if (response.status === "failed") refuse_answer(session, response);
   },
@@ -103,7 +108,7 @@ const finish_answer = (session, item_id, { status, status_details: details }) =>
   session.speaker.end(item_id);
   entry.say(entry.text, { final: true });
   session.log.announce(entry);
-  if (status === "cancelled" && entry.played_ms === null && !session.speaker.items.has(item_id)) {
+  if (status === "cancelled" && entry.played_ms === null && !session.speaker.length_ms(item_id)) {
     entry.cut(0, details?.reason === "turn_detected" ? "interrupted" : "stopped");
   } else if (status === "incomplete") entry.explain("It stopped at the longest answer.");
 };

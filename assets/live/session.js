@@ -21,7 +21,9 @@ class Session {
     this.suspected = false;
     this.responses = new Set(); // being made
     this.awaited = ""; // the user's item that will be answered
-    this.asked_at_ms = null; // when the question ended, until its answer is heard
+    this.unwanted = false; // it was stopped before the session had begun to answer
+    this.stopped = new Set(); // responses of which nothing more is to be heard
+    this.asked = null; // {at_ms, spoken}: when the question ended, until its answer is heard
     this.items_of = new Map(); // response -> its items
   }
 
@@ -43,9 +45,9 @@ class Session {
     if (resumed) return [];
     const unanswered = this.thinking && [...this.log.entries.values()].at(-1)?.role === "user";
     const asks = waiting.some((text) => text.startsWith('{"type":"response.create"'));
-    const { awaited, asked_at_ms, held } = this;
+    const { awaited, asked, held } = this;
     this.rest();
-    if (unanswered || asks) Object.assign(this, { awaited: awaited || "again", asked_at_ms });
+    if (unanswered || asks) Object.assign(this, { awaited: awaited || "again", asked });
     this.held = held;
     this.uplink.rebase(waiting.reduce((n, text) => n + n_samples(text), 0));
     return [
@@ -79,7 +81,7 @@ class Session {
     this.hush("interrupted");
     this.log.entry(id, "user").say(text, { final: true });
     this.tell("conversation.item.create", { item: { id, type: "message", role: "user", content: [{ type: "input_text", text }] } });
-    this.ask(id);
+    this.ask(id, { spoken: false });
   }
 
   // The last question once more.
@@ -92,15 +94,16 @@ class Session {
       if (role === "assistant") this.tell("conversation.item.delete", { item_id: id });
       this.log.remove(id);
     }
-    this.ask(question.id);
+    this.ask(question.id, { spoken: false });
   }
 
-  ask(item_id) {
-    this.awaited = item_id;
-    this.asked_at_ms = performance.now();
+  ask(item_id, { spoken }) {
+    this.await_answer(item_id, { at_ms: performance.now(), spoken });
     this.tell("response.create");
     this.changed({});
   }
+
+  await_answer(item_id, asked) { Object.assign(this, { awaited: item_id, asked, unwanted: false }); }
 
   // Push to talk: between these two the session decides nothing by itself.
   hold() {
@@ -118,7 +121,7 @@ class Session {
     this.uplink.flush();
     this.tell(answer ? "input_audio_buffer.commit" : "input_audio_buffer.clear");
     this.held = this.uplink.turn_open = false;
-    if (answer) this.ask("held");
+    if (answer) this.ask("held", { spoken: true });
     this.update();
     this.changed({});
   }
@@ -132,9 +135,11 @@ class Session {
   // Stop the answer, here and at the models; `why` is what the log says.
   async hush(why, arrived_ms = null) {
     const making = [...this.responses], playing = this.speaker.pending.length > 0;
-    this.responses.clear();
+    this.unwanted = Boolean(this.awaited);
     this.awaited = "";
+    this.responses.clear();
     const stopping = this.speaker.stop();
+    for (const response of making) this.silence(response);
     if (arrived_ms === null) { // else the server stopped it already, and said so then
       if (playing || making.length) this.tell("output_audio_buffer.clear", { event_id: this.id("clear") });
       for (const response_id of making) this.tell("response.cancel", { event_id: this.id("cancel"), response_id });
@@ -152,11 +157,18 @@ class Session {
     this.changed({});
   }
 
+  silence(response_id) {
+    this.stopped.add(response_id);
+    for (const item_id of this.items_of.get(response_id) ?? []) this.speaker.refuse(item_id);
+  }
+
   // ---- what the server says ------------------------------------------------------------------------
   hear(event) {
     const arrived_ms = performance.now();
     const react = REACTIONS[event.type];
-    if (react) this.log.follow_end(() => react(this, event, arrived_ms));
+    if (!react) return;
+    if (event.type === "response.output_audio.delta") react(this, event); // often, and it changes nothing to see
+    else this.log.follow_end(() => react(this, event, arrived_ms));
     this.changed({});
   }
 
@@ -171,9 +183,9 @@ class Session {
 
   answer_began(item_id, at_ms) {
     const entry = this.log.get(item_id);
-    if (!entry || this.asked_at_ms === null) return;
-    entry.heard_after_ms = at_ms - this.asked_at_ms;
-    this.asked_at_ms = null;
+    if (!entry || !this.asked) return;
+    Object.assign(entry, { heard_after_ms: at_ms - this.asked.at_ms, to_speech: this.asked.spoken });
+    this.asked = null;
     entry.draw_about();
     this.log.count();
   }

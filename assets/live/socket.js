@@ -4,7 +4,7 @@ const FIRST_RETRY_MS = 250, LAST_RETRY_MS = 30000;
 const KEPT_AUDIO_MESSAGES_BYTES = 30 * RATE_HZ * 2 * (4 / 3); // 30 s
 const STUCK_MS = 5000; // nothing sent has left this machine for so long: the network is gone
 const GONE = 4404; // the session to resume is unknown or has expired
-const FINAL = (code) => code === 1008 || (code >= 4400 && code !== GONE); // the server says no: asking again does not help
+const FINAL = [1008, 4401, 4403, 4409, 4429]; // the server says no: asking again does not help
 
 class LiveSocket {
   // greet(resumed, waiting) returns what must be said before the messages that wait; heard(event); phase(name, reason)
@@ -103,7 +103,7 @@ class LiveSocket {
     this.outbox = within_limit([...this.in_flight.filter(({ end }) => end > left).map(({ text }) => text), ...this.outbox]);
     this.in_flight = [];
     this.handed = 0;
-    if (FINAL(code)) { this.enter("closed", reason || `The server closed the conversation (${code}).`); return; }
+    if (FINAL.includes(code)) { this.enter("closed", reason || `The server closed the conversation (${code}).`); return; }
     if (code === GONE) this.session_id = this.last_event_id = "";
     if (this.phase !== "reconnecting") this.enter("reconnecting");
     this.timer = setTimeout(() => this.connect(), code === GONE ? 0 : this.retry_ms);

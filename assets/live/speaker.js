@@ -28,6 +28,11 @@ class Speaker {
     this.node.port.postMessage({ play: { item: item_id, samples } });
   }
 
+  // What comes of this item is not to be heard.
+  refuse(item_id) {
+    if (!this.items.has(item_id)) this.items.set(item_id, { pieces: [], n_samples: 0, played: 0, at_s: 0, state: "done" });
+  }
+
   end(item_id) { if (this.items.has(item_id)) this.node.port.postMessage({ end: item_id }); }
 
   duck(ducked) { this.node?.port.postMessage({ gain: ducked ? DUCKED : 1 }); }

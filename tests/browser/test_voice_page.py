@@ -18,6 +18,7 @@ from serve_apps.wire import Audio
 from tests.browser.voice_page import (
     ALLOWED,
     INSECURE,
+    KEEP_STREAMS,
     MICROPHONE,
     Doorway,
     doorway,
@@ -241,6 +242,27 @@ def test_stopping_before_the_first_sound_leaves_no_word_as_heard(door: FakeDoor,
     expect(entry(typing, "it")).to_contain_text("before it was heard")
 
 
+@pytest.mark.parametrize("begun", [False, True])
+def test_what_was_stopped_in_time_is_never_heard(door: FakeDoor, typing: Page, begun: bool) -> None:
+    begins, details = answer_begins("it", RAINBOW, 1.0), {"type": "cancelled", "reason": "client_cancelled"}
+    door.say(*(begins[:1] if begun else []))
+    is_now(typing, "thinking")
+    typing.keyboard.press("Escape")
+    is_now(typing, "ready")
+    door.say(*(begins[1:] if begun else begins))
+    assert door.wait("response.cancel")["response_id"] == "resp"
+    done = {"id": "resp", "status": "cancelled", "status_details": details, "output": []}
+    door.say({"type": "response.done", "response": done})
+    expect(entry(typing, "it").locator("s").first).to_be_visible()
+    assert not door.all("raydio.playback")
+    # The next answer is heard.
+    type_text(typing, "And at night?")
+    door.wait("response.create", 2)
+    door.say(*answer("it2", "Yes.", 0.2, response="resp2"))
+    door.wait("raydio.playback", 2)
+    assert {told["item_id"] for told in door.all("raydio.playback")} == {"it2"}
+
+
 # ---- the microphone ------------------------------------------------------------------------------
 
 
@@ -382,6 +404,26 @@ RECORD_THROUGH_WORKLET = """async ({ rate_hz, code, pitch_hz }) => {
   while (pieces.length < 40000) await new Promise((then) => setTimeout(then, 20));
   return pieces;
 }"""
+
+
+LIKE_FIREFOX = f"""{KEEP_STREAMS}
+const connect = AudioContext.prototype.createMediaStreamSource;
+AudioContext.prototype.createMediaStreamSource = function (stream) {{
+  if (this.sampleRate === 24000) throw new DOMException("Another rate.", "NotSupportedError");
+  return connect.call(this, stream);
+}};
+"""
+
+
+def test_a_browser_that_cannot_record_at_24_khz_changes_the_rate_itself(
+    way: Doorway, door: FakeDoor, chromium: Browser
+) -> None:
+    with opened(way, chromium, LIKE_FIREFOX) as page:
+        start(page)
+        door.wait_until(lambda: door.heard_s > 1 and bool(np.abs(door.samples).max() > 0.05))
+        page.get_by_role("button", name="End", exact=True).click()
+        is_now(page, "idle")
+        assert page.evaluate("streams.flatMap(s => s.getTracks()).every(t => t.readyState === 'ended')")
 
 
 @pytest.mark.parametrize("rate_hz", [24_000, 44_100, 48_000])
