@@ -27,8 +27,8 @@ from serve_apps.media import read, to_int16
 from serve_apps.realtime.door import Realtime
 from serve_apps.settings import ASSETS
 from serve_apps.voice import VoiceConductor
-from serve_apps.wire import Audio, SpeakRequest
-from tests.fake_clients import TRANSCRIPT, FakeStt, FakeTts, fake_clients
+from serve_apps.wire import Audio, Source, SourcesFound, SpeakRequest, TurnEvent, TurnRequest
+from tests.fake_clients import TRANSCRIPT, FakeChat, FakeStt, FakeTts, fake_clients
 from tests.ui_server import served_app
 
 TOKEN = "a-token-of-24-characters"
@@ -455,6 +455,28 @@ async def test_our_own_events_tell_what_the_protocol_has_no_words_for(address: s
         await talk.connection.session.update(session={"type": "realtime", "instructions": "Go on."})
         await talk.next("session.updated")
         assert not talk.all("error")
+
+
+class WellReadChat(FakeChat):
+    """Looks something up first."""
+
+    async def stream_turn(self, request: TurnRequest) -> AsyncIterator[TurnEvent]:
+        yield SourcesFound(
+            sources=(Source(id="1", title="Atlas", text="Lisbon lies by the sea.", score=0.9),)
+        )
+        async for event in super().stream_turn(request):
+            yield event
+
+
+async def test_the_sources_of_an_answer_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAYDIO_TOKEN", TOKEN)
+    with serve(fake_clients(chat=WellReadChat())) as address:
+        async with talking(address) as talk:
+            await talk.write("Where does Lisbon lie?")
+            await talk.connection.response.create(response=TEXT)
+            found = await talk.next("raydio.sources")
+            assert found.sources[0]["title"] == "Atlas"
+            assert found.response_id == (await talk.next("response.done")).response.id
 
 
 async def test_a_lost_session_is_resumed(address: str) -> None:

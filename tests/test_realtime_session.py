@@ -435,6 +435,7 @@ async def test_mhmm_does_not_interrupt(question: np.ndarray[Any, Any]) -> None:
         await talk.hear(question[: int(0.9 * RATE_HZ)], yields=20)
         await talk.silence(1.0)
         dismissed = await talk.told.wait("raydio.barge_in.dismissed")
+        assert "raydio.barge_in.suspected" in talk.told.types()
         assert dismissed["item_id"] == item_id
         assert dismissed["reason"] in {"backchannel", "noise"}
         assert "input_audio_buffer.speech_started" not in talk.told.types()
