@@ -40,9 +40,17 @@ def judged(
     return suspicion.reason if verdict == "dismiss" else verdict
 
 
+def listed(texts: str) -> list[str]:
+    return texts.split("|")
+
+
 # ---- by words --------------------------------------------------------------------------------------
 
-BACKCHANNELS = ["Mhmm.", "Mm-hmm.", "Uh-huh.", "Yeah.", "Yeah, yeah, yeah.", "Okay.", "O.K.", "Right.", "Oh, right, okay.", "I see.", "Hmm", "Got it.", "Oh really?", "Thank you.", "Ja, genau.", "Ach so.", "D'accord.", "Ouais ouais.", "Vale, claro.", "Sì sì.", "Tá bom.", "Да, да.", "嗯嗯", "好的。", "はい", "そうですね。", "うん、うん。", "Haha."]
+BACKCHANNELS = listed(
+    "Mhmm.|Mm-hmm.|Uh-huh.|Yeah.|Yeah, yeah, yeah.|Okay.|O.K.|Right.|Oh, right, okay.|I see.|Hmm|Got it.|"
+    "Oh really?|Thank you.|Ja, genau.|Ach so.|D'accord.|Ouais ouais.|Vale, claro.|Sì sì.|Tá bom.|Да, да.|"
+    "嗯嗯|好的。|はい|そうですね。|うん、うん。|Haha."
+)
 REQUESTS = [
     "What about Sunday?",
     "Tell me more.",
@@ -113,6 +121,25 @@ def test_it_listens_when_it_has_lasted_then_now_and_then_and_once_at_the_end() -
     assert suspicion.consider(Voiced(1.2, speaking=False), 0.0) == "listen"
     assert suspicion.consider(Voiced(1.2, speaking=False), 0.0) == "wait"
     assert suspicion.understood("yeah", "") == "dismiss"
+
+
+def test_a_transcript_from_before_the_end_is_not_the_last_word() -> None:
+    suspicion = Suspicion(BargeIn(), 0.0)
+    assert suspicion.consider(Voiced(0.2), 0.0) == "listen"
+    assert suspicion.consider(Voiced(0.35, speaking=False), 0.0) == "listen"  # the first is still under way
+    assert suspicion.understood("Sto", "") == "wait"
+    assert suspicion.consider(Voiced(0.35, speaking=False), 0.0) == "listen"
+    assert suspicion.understood("Stop.", "") == "interrupt"
+
+
+def test_it_does_not_wait_for_ever_for_a_transcript() -> None:
+    suspicion, vad = Suspicion(BargeIn(), 0.0), Voiced(0.4, speaking=False)
+    assert suspicion.consider(vad, 0.0) == "listen"
+    vad.feed(silence(1.0))
+    assert suspicion.consider(vad, 0.0) == "wait"
+    vad.feed(silence(1.5))
+    assert suspicion.consider(vad, 0.0) == "dismiss"
+    assert suspicion.reason == "noise"
 
 
 def test_speech_that_goes_on_interrupts_whatever_is_heard() -> None:

@@ -58,6 +58,8 @@ _LATER_EVERY_S = 0.3
 """Between transcriptions once any words would do: they cost 30 to 60 ms each."""
 _SURE_LETTERS = 4
 """Of a first transcript only longer commands are trusted: the beginning of "okay" is heard as "no"."""
+_GIVE_UP_S = 2.0
+"""Quiet after a burst, and still no transcript."""
 _SAME_WORDS = 0.7
 """Share of the heard words that the answer must contain, in order, to be its echo."""
 _FEW_WORDS = 2
@@ -89,6 +91,7 @@ class Suspicion:
         self._listen_at_s = self._min_speech_s
         self._speech_s = 0.0
         self._over = self._heard_all = False
+        self._n_asked = 0
         self._echo_share = 0.0
 
     def consider(self, vad: VadStream, echo_share: float) -> Step:
@@ -108,8 +111,10 @@ class Suspicion:
             return self._dismiss("noise")
         if self._echo_share >= OWN_VOICE:
             return self._dismiss("echo")
+        if self._over and (self._speech_s < self._min_speech_s or vad.quiet_s > _GIVE_UP_S):
+            return self._dismiss("noise")
         if self._speech_s < self._min_speech_s:
-            return self._dismiss("noise") if self._over else "wait"
+            return "wait"
         if self._echo_share < MIXED and (self._mode == "speech" or self._speech_s >= LONG_S):
             return "interrupt"
         return self._listen_or_wait()
@@ -124,11 +129,14 @@ class Suspicion:
         said = words(text)[-_MAX_WORDS:]
         if self._guarded and self._is_echo(said, words(spoken)):
             return self._dismiss("echo")
-        if consists_of(said, BACKCHANNELS, EMPTY):
-            return self._dismiss("backchannel" if said else "noise") if self._over else "wait"
-        if self._speech_s >= self._clear_s or self._is_clear(said):
+        nothing = consists_of(said, BACKCHANNELS, EMPTY)
+        if not nothing and (self._speech_s >= self._clear_s or self._is_clear(said)):
             return "interrupt"
-        return self._dismiss("backchannel") if self._over else "wait"
+        asked_again, self._n_asked = self._n_asked > 1, 0
+        if self._over and asked_again:
+            self._heard_all = False  # this transcript was under way when the burst ended: hear all of it
+            return "wait"
+        return self._dismiss("backchannel" if said else "noise") if self._over else "wait"
 
     def _is_clear(self, said: list[str]) -> bool:
         if self._over or self._speech_s >= self._guess_s:
@@ -140,6 +148,7 @@ class Suspicion:
         if not (self._over or self._speech_s >= self._listen_at_s) or self._heard_all:
             return "wait"
         self._heard_all = self._over
+        self._n_asked += 1
         pause_s = _LISTEN_EVERY_S if self._speech_s < self._clear_s else _LATER_EVERY_S
         self._listen_at_s = self._speech_s + pause_s - FRAME_S / 2
         return "listen"
