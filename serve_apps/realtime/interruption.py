@@ -8,13 +8,15 @@ from collections.abc import Callable
 from serve_apps.errors import RaydioError
 from serve_apps.realtime import server_events as tell
 from serve_apps.realtime.barge_in import Suspicion
-from serve_apps.realtime.echo import MAX_DELAY_S, echo_share
+from serve_apps.realtime.echo import MAX_DELAY_S, WINDOW_S, echo_share
 from serve_apps.realtime.host import Host
 from serve_apps.realtime.input_buffer import InputBuffer
 from serve_apps.realtime.vad import VadStream
+from serve_apps.wire import STT_RATE_HZ
 
-ECHO_WINDOW_S = 0.5
 ECHO_EVERY_S = 0.1
+PLAYBACK_AHEAD_S = 0.05
+"""The speaker may be this much further than we think: reports of playback travel, too."""
 SAID_BEFORE_S = 8.0
 """What the answer said this long ago may still come back out of a speaker and a recogniser."""
 SAID_AFTER_S = 0.5
@@ -114,10 +116,10 @@ class Interruption:
             return 0.0
         end_s = self._buffer.end_s
         if end_s - self._share_known_s >= ECHO_EVERY_S:
-            start_s = max(self.began_s, end_s - ECHO_WINDOW_S)
-            now = asyncio.get_running_loop().time()
-            played = playback.reference(now - (end_s - start_s) - MAX_DELAY_S, now)
-            self._share_known_s, self._share = end_s, echo_share(self._buffer.cut(start_s), played)
+            heard = self._buffer.cut(end_s - WINDOW_S)  # from before it began, too: more to judge by
+            now = asyncio.get_running_loop().time() + PLAYBACK_AHEAD_S
+            played = playback.reference(now - len(heard) / STT_RATE_HZ - MAX_DELAY_S, now)
+            self._share_known_s, self._share = end_s, echo_share(heard, played)
         return self._share
 
     def _said_lately(self) -> str:
