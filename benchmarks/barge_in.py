@@ -20,6 +20,11 @@ STARTED = "input_audio_buffer.speech_started"
 SUSPECTED = "raydio.barge_in.suspected"
 
 
+ASKED_MS = {"Wait,": 200, "": 600}
+"""What the user begins with, and how much speech it then takes: commands are trusted sooner than other
+words (`serve_apps.realtime.barge_in`)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interrupted:
     """One interruption, in milliseconds."""
@@ -32,18 +37,26 @@ class Interrupted:
     """From the client's silence until the model stops; negative when that came first."""
 
 
-def interruptions(product: Product, words: Speech, n_times: int) -> list[Interrupted]:
-    """Ask for a long answer, interrupt it, in a session of its own each time."""
+def interruptions(product: Product, words: Speech, beginning: str, n_times: int) -> list[Interrupted]:
+    """Ask for a long answer, interrupt it, in a session of its own each time.
+
+    Args:
+        product: on the mock engines.
+        words: the interruption.
+        beginning: what the mock recogniser hears before them, one of `ASKED_MS`.
+        n_times: how often.
+    """
 
     async def all_of_them() -> list[Interrupted]:
-        return [await _interrupt(product, words) for _ in range(n_times)]
+        return [await _interrupt(product, words, beginning) for _ in range(n_times)]
 
     return asyncio.run(all_of_them())
 
 
-async def _interrupt(product: Product, words: Speech) -> Interrupted:
+async def _interrupt(product: Product, words: Speech, beginning: str) -> Interrupted:
     async with conversation(product.target) as talk:
         await talk.update(settings(MAX_TOKENS, hands_free=True))
+        await talk.update({"audio": {"input": {"transcription": {"prompt": beginning}}}})
         mark = talk.mark()
         await talk.ask(f"Tell it {SLOWLY}.")
         await talk.wait(SOUND, mark)

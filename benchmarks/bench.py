@@ -83,7 +83,7 @@ class Bench:
             yield running
 
     def alternating(self, samplers: Mapping[str, Sampler]) -> Rounds:
-        """Rounds of systems that have no floor but zero."""
+        """Rounds of systems without a floor, or so far apart that its drift cannot matter."""
         return alternate(samplers, self.n_rounds)
 
     def product(self, config: Path | None) -> Product:

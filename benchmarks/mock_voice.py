@@ -53,9 +53,9 @@ def loud_s(samples: Samples) -> float:
     return float((np.square(frames).mean(axis=1) > LOUD**2).sum()) * _FRAME / STT_RATE_HZ
 
 
-def heard(samples: Samples) -> str:
-    """The transcript of anything."""
-    return f"I talked for {loud_s(samples):.1f} seconds."
+def heard(samples: Samples, prompt: str = "") -> str:
+    """The transcript of anything; `prompt` is heard as well, so that a caller can choose the words."""
+    return f"{prompt} I talked for {loud_s(samples):.1f} seconds.".strip()
 
 
 def answer(n_tokens: int) -> list[str]:
@@ -81,8 +81,7 @@ class VoiceStt:
 
     def transcribe(self, samples: Samples, options: SttOptions) -> list[Segment]:
         """One segment as long as the audio."""
-        del options
-        return [Segment(text=heard(samples), start_s=0.0, end_s=len(samples) / STT_RATE_HZ)]
+        return [Segment(text=heard(samples, options.prompt), start_s=0.0, end_s=len(samples) / STT_RATE_HZ)]
 
     def close(self) -> None:
         """Nothing to free."""

@@ -118,7 +118,7 @@ def interleave(
 
 
 def alternate(samplers: Mapping[str, Sampler], n_rounds: int) -> Rounds:
-    """Measure each system in turn, `n_rounds` times: for what no engine called directly could do at all."""
+    """Measure each system in turn, `n_rounds` times, none thrown away."""
     values: dict[str, list[float]] = {name: [] for name in samplers}
     for _ in range(n_rounds):
         for name, sampler in samplers.items():
