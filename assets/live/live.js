@@ -20,6 +20,7 @@ const STATES = {
   speaking: ["Speaking", "Talk to interrupt."],
   muted: ["Muted", has_keys ? "Press the microphone, or hold the space bar to talk." : "Press the microphone to talk."],
   reconnecting: ["Reconnecting…", "The connection was lost. What you say is kept."],
+  unanswered: ["Connecting…", "Raydio does not answer. Trying again. If this lasts, reload the page."],
   refused: ["", ""],
 };
 
@@ -59,7 +60,8 @@ const state = () => {
 };
 const show = () => {
   const now = state(), active = session.phase !== "closed";
-  const [word, hint] = STATES[ui.held_since_ms === null ? now : "held"];
+  const never = now === "reconnecting" && !session.socket.session_id;
+  const [word, hint] = STATES[never ? "unanswered" : ui.held_since_ms === null ? now : "held"];
   $("state").textContent = word;
   $("hint").textContent = REFUSALS[ui.problem] ?? (ui.reason || hint);
   Object.assign(root.dataset, {
@@ -102,7 +104,7 @@ const report_played = (item_id, played_ms, playing) => {
   const now_ms = performance.now();
   const entry = log.get(item_id);
   root.dataset.playedMs = played_ms.toFixed(1);
-  if (!playing) { entry?.keep(speaker.sound(item_id)); entry?.follow(null); }
+  if (!playing) log.follow_end(() => { entry?.keep(speaker.sound(item_id)); entry?.follow(null); });
   if (playing && reported.item_id === item_id && now_ms - reported.at_ms < REPORT_MS) return;
   reported = { item_id, at_ms: now_ms };
   session.tell("raydio.playback", { item_id, played_ms: Math.round(played_ms * 10) / 10, playing });

@@ -145,13 +145,14 @@ class Session {
       for (const response_id of making) this.tell("response.cancel", { event_id: this.id("cancel"), response_id });
     }
     const { at_ms, cut } = await stopping;
+    this.speaker.duck(false);
     for (const { item_id, played_ms, left_ms } of cut) {
       const unfinished = making.some((response) => this.items_of.get(response)?.has(item_id));
       if (left_ms <= 0 && !unfinished) continue;
       this.tell("conversation.item.truncate", {
         event_id: this.id("truncate"), item_id, content_index: 0, audio_end_ms: Math.floor(played_ms),
       });
-      this.log.get(item_id)?.cut(played_ms, why);
+      this.log.follow_end(() => this.log.get(item_id)?.cut(played_ms, why));
     }
     if (arrived_ms !== null && playing) this.changed({ stopped_ms: at_ms - arrived_ms });
     this.changed({});
@@ -186,7 +187,6 @@ class Session {
     if (!entry || !this.asked) return;
     Object.assign(entry, { heard_after_ms: at_ms - this.asked.at_ms, to_speech: this.asked.spoken });
     this.asked = null;
-    entry.draw_about();
-    this.log.count();
+    this.log.follow_end(() => { entry.draw_about(); this.log.count(); });
   }
 }

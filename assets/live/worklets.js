@@ -72,7 +72,7 @@ class Microphone extends AudioWorkletProcessor {
 
 const FADE_S = 0.006; // a stop without a click
 const GLIDE_S = 0.015; // a change of loudness without one
-const GUARD_S = 0.08; // after running dry, wait for this much, so that it does not happen again at once
+const GUARD_S = 0.08; // waited for at first and after running dry: a first piece may be shorter than a pause of the page
 const REPORT_S = 0.04;
 
 class Speaker extends AudioWorkletProcessor {
@@ -122,9 +122,10 @@ class Speaker extends AudioWorkletProcessor {
   ready() {
     if (!this.queue.length && this.item && this.ended.has(this.item)) this.finish();
     if (!this.queue.length) return false;
-    if (this.dry && !this.ended.has(this.item)) {
+    const [{ item }] = this.queue;
+    if ((this.dry || item !== this.item) && !this.ended.has(item)) {
       const waiting = this.queue.reduce((n, { samples, at }) => n + samples.length - at, 0);
-      if (waiting < GUARD_S * sampleRate && this.queue[0].item === this.item) return false;
+      if (waiting < GUARD_S * sampleRate) return false;
     }
     if (this.dry) this.resume();
     return true;

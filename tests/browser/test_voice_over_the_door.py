@@ -10,18 +10,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fastapi import FastAPI
 from playwright.sync_api import Page, expect, sync_playwright
+from starlette.types import ASGIApp
 
-from serve_apps.args import RealtimeArgs
+from serve_apps.args import FrontArgs
+from serve_apps.front import build
+from serve_apps.ingress import behind_door
 from serve_apps.media import encode, read
-from serve_apps.realtime.door import Realtime
+from serve_apps.settings import settings
 from serve_apps.wire import Audio, AudioSegment, TextDelta, TurnEvent
 from tests.browser.voice_page import fact, is_now, launched, live, playing, said, start, type_text
 from tests.fake_clients import TRANSCRIPT, FakeVoiceChat, fake_clients, hum
-from tests.ui_server import mount, served_app
+from tests.ui_server import served_app
 from ui.live import SAMPLE
 
+TOKEN = "t0ken-of-this-installation"
 ANSWER = " ".join(FakeVoiceChat.clauses)
 STORY = "Once upon a time there was a fox who liked to jump over dogs that were lazy, and it went on and on."
 STOPPED_WITHIN_MS = 100
@@ -41,19 +44,22 @@ class Storyteller(FakeVoiceChat):
         await asyncio.Event().wait()
 
 
+@pytest.fixture(autouse=True)
+def token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAYDIO_TOKEN", TOKEN)
+    settings.cache_clear()
+
+
 @contextmanager
 def over_the_door(voice: FakeVoiceChat, microphone: tuple[str, ...]) -> Iterator[Page]:
-    """The page and the door of live sessions, as the front has them."""
+    """The page as it is served: behind the door, with its token and its Content-Security-Policy."""
 
-    def build() -> FastAPI:
-        clients, app = fake_clients(voice=voice), FastAPI()
-        app.router.routes.extend(Realtime(clients, RealtimeArgs()).routes("/v1"))
-        mount(app, clients, ["voice"])
-        return app
+    def front() -> ASGIApp:
+        return behind_door(build(FrontArgs(pages=("voice",)), fake_clients(voice=voice)))
 
-    with served_app(build) as address, sync_playwright() as p, launched(p, *microphone) as chromium:
+    with served_app(front) as address, sync_playwright() as p, launched(p, *microphone) as chromium:
         page = chromium.new_page()
-        page.goto(f"{address}/ui/voice/")
+        page.goto(f"{address}/ui/voice/?token={TOKEN}")
         is_now(page, "idle")
         yield page
 
