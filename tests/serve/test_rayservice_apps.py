@@ -7,6 +7,7 @@ routes, resources, limits and autoscaling are the manifest's.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from ray import serve
 from ray.serve._private.api import serve_start
 from ray.serve.config import HTTPOptions, ProxyLocation
 from ray.serve.schema import ApplicationStatus, ServeDeploySchema
+from websockets.sync.client import connect
 
 from serve_apps import local_ray
 from serve_apps.machine import free_port
@@ -189,6 +191,20 @@ def test_api_answers(address: str) -> None:
     body = {"model": "Echo", "messages": [{"role": "user", "content": "Good morning"}]}
     answer = httpx.post(f"{address}/v1/chat/completions", headers=HEADERS, json=body, timeout=30).json()
     assert answer["choices"][0]["message"]["content"] == "Good morning"
+
+
+def test_api_holds_a_live_session(address: str) -> None:
+    """On a cluster the session's conductors are behind handles."""
+    with connect(f"{address.replace('http', 'ws')}/v1/realtime", additional_headers=HEADERS) as socket:
+        content = [{"type": "input_text", "text": "Good morning"}]
+        item = {"type": "message", "role": "user", "content": content}
+        socket.send(json.dumps({"type": "conversation.item.create", "item": item}))
+        socket.send(json.dumps({"type": "response.create"}))
+        events = [json.loads(socket.recv(timeout=30))]
+        while events[-1]["type"] != "response.done":
+            events.append(json.loads(socket.recv(timeout=30)))
+        assert events[-1]["response"]["output"][0]["content"][0]["transcript"].strip() == "Good morning"
+        assert "response.output_audio.delta" in {event["type"] for event in events}
 
 
 def test_a_killed_stage_comes_back(address: str) -> None:
