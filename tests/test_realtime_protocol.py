@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
+import random
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -438,3 +442,44 @@ def test_a_wrong_event_names_its_field_and_keeps_its_id(event: dict[str, Any], p
 def test_an_event_id_is_a_short_string(event_id: Any) -> None:
     error = refused({"type": "input_audio_buffer.commit", "event_id": event_id})
     assert (error.param, error.event_id) == ("event_id", None)
+
+
+WHOLE_EVENTS = [
+    {"type": "session.update", "session": Session().model_dump(mode="json")},
+    {
+        "type": "response.create",
+        "response": {
+            "conversation": "none",
+            "input": [
+                {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "x"}]},
+                {"type": "item_reference", "id": "item_1"},
+            ],
+            "audio": {"output": {"voice": {"id": "en-us"}, "format": {"type": "audio/pcm"}}},
+            "metadata": {"a": "b"},
+        },
+    },
+    {
+        "type": "conversation.item.create",
+        "item": {"type": "message", "role": "user", "content": [{"type": "input_audio", "audio": BASE64}]},
+    },
+]
+ODD_VALUES = (None, True, -1, 1e308, 2**70, "", "é" * 50, [], {}, [[]], {"type": []}, {"type": "audio/pcmu"})
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Every container in a value, with each of its keys."""
+    for key in list(value) if isinstance(value, dict) else range(len(value)):
+        yield value, key
+        if isinstance(value[key], (dict, list)):
+            yield from places(value[key])
+
+
+def test_however_an_event_is_mangled_it_is_read_or_refused() -> None:
+    chance = random.Random(3)  # noqa: S311
+    for _ in range(3000):
+        event = copy.deepcopy(chance.choice(WHOLE_EVENTS))
+        for _ in range(chance.randint(1, 3)):
+            container, key = chance.choice(list(places(event)))
+            container[key] = copy.deepcopy(chance.choice(ODD_VALUES))
+        with suppress(ProtocolError):
+            read(event)
