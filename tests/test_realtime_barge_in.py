@@ -196,6 +196,12 @@ def test_one_word_of_the_answer_s_is_its_echo_only_if_it_sounds_so() -> None:
     assert judged("stop", share=0.1, spoken=SPOKEN) == "interrupt"
 
 
+def test_under_a_loud_echo_it_takes_more_than_a_word() -> None:
+    assert judged("No.", share=0.55, spoken=SPOKEN) == "wait"
+    assert judged("No.", share=0.55, speech_s=0.7, spoken=SPOKEN) == "wait"
+    assert judged("no, the other one", share=0.55, speech_s=0.7, spoken=SPOKEN) == "interrupt"
+
+
 # ---- whole scenes: the answer comes back into the microphone ---------------------------------------
 
 WORD_S = 0.35

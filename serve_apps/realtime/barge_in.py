@@ -130,7 +130,7 @@ class Suspicion:
         if self._guarded and self._is_echo(said, words(spoken)):
             return self._dismiss("echo")
         nothing = consists_of(said, BACKCHANNELS, EMPTY)
-        if not nothing and (self._speech_s >= self._clear_s or self._is_clear(said)):
+        if not nothing and self._is_clear(said):
             return "interrupt"
         asked_again, self._n_asked = self._n_asked > 1, 0
         if self._over and asked_again:
@@ -139,6 +139,10 @@ class Suspicion:
         return self._dismiss("backchannel" if said else "noise") if self._over else "wait"
 
     def _is_clear(self, said: list[str]) -> bool:
+        if self._speech_s >= self._clear_s:
+            return self._echo_share < MIXED or len(said) > _FEW_WORDS
+        if self._echo_share >= MIXED:
+            return False  # a room garbles the answer's words: one that is none of them proves nothing
         if self._over or self._speech_s >= self._guess_s:
             return contains(said, COMMANDS) or begins_with(said, OPENERS)
         return any(len(word) >= _SURE_LETTERS and (word,) in COMMANDS for word in said)
