@@ -17,6 +17,8 @@ from tests.fake_clients import fake_clients
 from tests.fake_door import FakeDoor
 from tests.ui_server import mount, served_app
 
+RAINBOW = "Rainbows form when sunlight enters raindrops and splits into many colours."
+"""What the fake session answers."""
 KEEP_STREAMS = """
 const open = MediaDevices.prototype.getUserMedia;
 window.streams = [];
