@@ -100,11 +100,6 @@ def begins_with(said: list[str], phrases: frozenset[tuple[str, ...]]) -> bool:
     return any(tuple(said[i : i + n]) in phrases for i in starts for n in range(1, _LONGEST + 1))
 
 
-def is_hum(word: str) -> bool:
-    """Whether it is a sound between words, in any of the ways that recognisers spell it."""
-    return _HUM.fullmatch(word) is not None
-
-
 def in_order_within(said: list[str], spoken: list[str], *, share: float) -> bool:
     """Whether at least this share of the words occurs in `spoken`, in order and close together.
 
