@@ -116,7 +116,7 @@ def test_without_a_microphone_it_says_why_and_typing_works(
         type_text(page, "Hello there")
         door.wait("response.create")
         door.say(*answer("it", "Hello to you.", 0.3))
-        is_now(page, "speaking")
+        expect(live(page)).to_have_attribute("data-played-ms", "300.0")
         is_now(page, "ready")
         expect(said(page, "assistant")).to_have_text("Hello to you.")
 

@@ -156,7 +156,7 @@ def test_what_anybody_says_is_only_text(door: FakeDoor, typing: Page) -> None:
 
 def test_downloads(door: FakeDoor, talking: Page, tmp_path: Path) -> None:
     door.say(*question("you", "How do rainbows form?", start_ms=100, end_ms=600), *answer("it", RAINBOW, 0.5))
-    is_now(talking, "listening")
+    expect(talking.get_by_role("button", name="again")).to_have_count(3)  # both sounds, and "Ask again"
     files = {}
     for kind, name in (("txt", "Text"), ("wav", "Sound"), ("json", "JSON")):
         with talking.expect_download() as download:
