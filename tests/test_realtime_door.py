@@ -260,14 +260,13 @@ async def test_text_that_is_no_text_is_hung_up_on(served: Served) -> None:
 async def test_frames_of_ten_megabytes_are_refused_and_leave_nothing_behind(served: Served) -> None:
     frame = json.dumps({"type": "input_audio_buffer.append", "audio": "A" * 10 * MIB})
     async with calling(served, compression=None) as caller, calling(served) as neighbour:
-        await caller.socket.send(frame)
-        await caller.next("error")
-        before_mib = memory_mib()
-        for _ in range(10):
+        for n in range(30):
             await caller.socket.send(frame)
             await caller.next("error")
+            if n == 9:  # what the allocator keeps for such frames, it has now
+                before_mib = memory_mib()
         assert {error["code"] for error in caller.errors()} == {"event_too_large"}
-        assert memory_mib() - before_mib < 15
+        assert memory_mib() - before_mib < 50, "of 200 MiB that were sent"
         await check_unharmed(caller)
         await check_unharmed(neighbour)
 
@@ -309,11 +308,11 @@ async def test_ten_minutes_of_silence_are_heard_and_forgotten() -> None:
     with served_door(max_audio_speed=1000, audio_burst_s=1000) as served:
         async with calling(served, compression=None) as caller, calling(served) as neighbour:
             await caller.session()
-            for _ in range(60):
+            for _ in range(120):
                 await caller.socket.send(message)
             await check_unharmed(caller)
             before_mib = memory_mib()
-            for _ in range(540):
+            for _ in range(600):
                 await caller.socket.send(message)
             await check_unharmed(caller)
             assert [event["type"] for event in caller.events[2:]] == ["session.updated"] * 2
