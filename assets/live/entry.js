@@ -11,6 +11,7 @@ class Entry {
     this.timing = null; // raydio.turn
     this.heard_after_ms = null; // from the end of the question to the first sound, at the speaker
     this.to_speech = false; // the question was spoken
+    this.by_ear = false; // nobody said that this would be a turn: it sounded like speech
     this.played_ms = null; // of an answer that was cut off
     this.words = [];
     this.draw_frame();

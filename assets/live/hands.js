@@ -54,6 +54,7 @@ const release = async ({ answer = true } = {}) => {
   if (ui.held_since_ms === null) return false;
   const long_enough = performance.now() - ui.held_since_ms >= SHORT_MS;
   if (answer && long_enough) await new Promise((later) => setTimeout(later, TAIL_MS));
+  if (ui.held_since_ms === null) return long_enough; // thought better of it meanwhile
   ui.held_since_ms = null;
   session.release({ answer: answer && long_enough });
   microphone.mute(ui.muted);
@@ -81,6 +82,8 @@ document.addEventListener("keyup", async (event) => {
   const long_enough = await release();
   if (was_open && !long_enough && event.target === $("mic")) mute(!ui.muted); // a tap of the key is a press of the button
 });
+
+window.addEventListener("blur", () => release()); // the key goes up where nobody sees it
 
 // ---- an example, as if it were spoken ---------------------------------------------------------------
 const play_example = async () => {

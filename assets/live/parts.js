@@ -17,7 +17,7 @@ const milliseconds = (ms) => (ms >= 1000 ? `${(ms / 1000).toFixed(2)} s` : `${ms
 const quantile = (values, share) => [...values].sort((a, b) => a - b)[Math.max(0, Math.ceil(share * values.length) - 1)];
 
 const SPAN_NAMES = {
-  silence: "silence", transcript: "understanding", retrieval: "looking up", "first token": "thinking",
+  silence: "silence", queue: "waiting", transcript: "understanding", retrieval: "looking up", "first token": "thinking",
   "first clause": "first phrase", "first audio": "first sound", answer: "writing", speech: "making speech",
 };
 const MIN_WIDTH_PERCENT = 0.75; // narrower bars could not be seen or hovered

@@ -11,7 +11,7 @@ const REACTIONS = {
     session.uplink.keep_from = Math.max(0, Math.round((audio_start_ms * RATE_HZ) / 1000));
     session.hush("interrupted", arrived_ms);
     session.unwanted = false;
-    session.log.entry(item_id, "user");
+    session.log.entry(item_id, "user").by_ear = true;
   },
   "raydio.transcript.partial": (session, { item_id, text }) => {
     const entry = session.log.entry(item_id, "user");
@@ -34,7 +34,9 @@ const REACTIONS = {
     const entry = session.log.entry(item_id, "user");
     entry.say(transcript.trim(), { final: true });
     session.log.announce(entry);
-    if (!transcript.trim()) session.awaited = "";
+    if (transcript.trim()) return;
+    session.awaited = "";
+    if (entry.by_ear) session.log.remove(item_id); // a cough; who held a key wants to know
   },
   "conversation.item.input_audio_transcription.failed": (session, { item_id, error }) => {
     const entry = session.log.entry(item_id, "user");

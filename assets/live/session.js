@@ -47,6 +47,7 @@ class Session {
     const asks = waiting.some((text) => text.startsWith('{"type":"response.create"'));
     const { awaited, asked, held } = this;
     this.rest();
+    this.settle();
     if (unanswered || asks) Object.assign(this, { awaited: awaited || "again", asked });
     this.held = held;
     this.uplink.rebase(waiting.reduce((n, text) => n + n_samples(text), 0));
@@ -55,6 +56,16 @@ class Session {
       ...this.remembered(),
       ...(unanswered && !asks ? [{ type: "response.create" }] : []),
     ];
+  }
+
+  // What an old session had not finished stays as far as it came.
+  settle() {
+    for (const id of this.speaker.pending) this.speaker.end(id);
+    for (const entry of [...this.log.entries.values()].filter(({ final }) => !final)) {
+      if (!entry.text) { this.log.remove(entry.id); continue; }
+      entry.say(entry.text, { final: true });
+      entry.explain("The connection was lost before this was complete.");
+    }
   }
 
   // The conversation so far, for a session that does not know it.

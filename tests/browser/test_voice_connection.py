@@ -8,8 +8,10 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.voice_page import (
     RAINBOW,
+    entry,
     fact,
     is_now,
+    live,
     said,
     type_text,
 )
@@ -55,6 +57,33 @@ def test_a_session_that_is_gone_is_made_anew_with_its_items(door: FakeDoor, talk
     assert RAINBOW.startswith(told["text"])
     assert 0 < len(told["text"]) < len(RAINBOW)
     is_now(talking, "listening")
+
+
+def test_an_answer_whose_session_dies_is_played_as_far_as_it_came(door: FakeDoor, talking: Page) -> None:
+    door.say(*question("you", "How do rainbows form?"), *answer_begins("it", RAINBOW, 1.5))
+    is_now(talking, "speaking")
+    door.refuse_resume = True
+    door.cut(1012)
+    door.wait_until(lambda: len(door.queries) == 3)
+    expect(entry(talking, "it")).to_contain_text("lost before this was complete")
+    expect(live(talking)).to_have_attribute("data-played-ms", "1500.0")
+    is_now(talking, "listening")
+    assert not door.all("response.create")
+
+
+def test_a_question_whose_session_dies_is_asked_again(door: FakeDoor, talking: Page) -> None:
+    door.say(*question("you", "How do rainbows form?"))
+    is_now(talking, "thinking")
+    door.refuse_resume = True
+    door.cut(1012)
+    door.wait("response.create")
+    assert [event["type"] for event in door.heard] == [
+        "session.update",
+        "session.update",
+        "conversation.item.create",
+        "response.create",
+    ]
+    is_now(talking, "thinking")
 
 
 def test_the_network_going_away_is_noticed(door: FakeDoor, talking: Page) -> None:

@@ -129,6 +129,15 @@ def test_errors_are_said_where_they_happened(door: FakeDoor, typing: Page) -> No
     expect(typing.get_by_text("Nothing to cancel.")).to_have_count(0)
 
 
+def test_a_noise_leaves_no_trace(door: FakeDoor, talking: Page) -> None:
+    *heard, understood = question("noise", "Hm", end_ms=400)
+    door.say(*heard)
+    is_now(talking, "thinking")
+    door.say({**understood, "transcript": ""})
+    is_now(talking, "listening")
+    expect(entry(talking, "noise")).to_have_count(0)
+
+
 def test_what_anybody_says_is_only_text(door: FakeDoor, typing: Page) -> None:
     hostile = (
         '<img src=x onerror="window.bad=1"> ${window.bad=1} {{value}} ![x](http://evil.example/p.png) '
