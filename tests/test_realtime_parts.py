@@ -197,12 +197,17 @@ async def test_an_answer_that_nobody_takes_is_bounded_and_can_be_dropped() -> No
     assert [event async for event in answer.events()] == [], "whoever listens hears the end"
 
 
-async def test_a_stream_that_breaks_ends_in_a_failure() -> None:
+@pytest.mark.parametrize("error", [ZeroDivisionError, asyncio.CancelledError])
+async def test_a_stream_that_breaks_ends_in_a_failure(error: type[BaseException]) -> None:
+    """Serve cancels calls, too, and nobody may wait for their answer then."""
+
     async def broken() -> AsyncIterator[TurnEvent]:
         yield TextDelta(text="a")
-        raise ZeroDivisionError
+        raise error
 
-    events = [e async for _, e in Answer(broken(), "voice", ()).events()]  # type: ignore[arg-type]
+    answer = Answer(broken(), "voice", ())  # type: ignore[arg-type]
+    async with asyncio.timeout(5):
+        events = [e async for _, e in answer.events()]
     assert events[0] == TextDelta(text="a")
     assert isinstance(events[1], TurnFailed)
 

@@ -56,6 +56,12 @@ class Answer:
                     await self._hold(event)
         except RaydioError as error:
             await self._hold(failed(error, self._stage))
+        except asyncio.CancelledError:
+            if self._drawing.cancelling():
+                raise
+            # Somebody else has cancelled the call.
+            stopped = StageFailed(self._stage, "The answer was interrupted.", "Try again.")
+            await self._hold(failed(stopped, self._stage))
         # Whatever else a stream raises, whoever waits for the answer must hear that there is none.
         except Exception:
             log.exception("The stream of an answer broke")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +72,8 @@ class Connection:
 
     async def run(self) -> Ending:
         """Serve the socket until it ends; returns why it did."""
-        self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._write())]
+        # Not in the request's context: Serve cancels, with a lost socket, all calls that were made in it.
+        self._tasks = [asyncio.create_task(work, context=Context()) for work in (self._read(), self._write())]
         reading, writing = self._tasks
         try:
             await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
