@@ -18,19 +18,20 @@ HEARD_S = 0.6
 WAIT_S = 2.0
 STARTED = "input_audio_buffer.speech_started"
 SUSPECTED = "raydio.barge_in.suspected"
+CONFIRMED = "raydio.barge_in.confirmed"
 
-
-ASKED_MS = {"Wait,": 200, "": 600}
-"""What the user begins with, and how much speech it then takes: commands are trusted sooner than other
-words (`serve_apps.realtime.barge_in`)."""
+BEGINNINGS = {"Wait,": "“wait”", "": "other words"}
+"""What the user begins with: commands are trusted sooner than other words (`serve_apps.realtime.barge_in`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interrupted:
     """One interruption, in milliseconds."""
 
-    detected_ms: float
+    suspected_ms: float
     """From its first sample until the client turns the answer down: somebody may be speaking."""
+    lag_ms: float
+    """From the sound that made it clear until the client is silent."""
     silent_ms: float
     """From its first sample until the client is silent: it is an interruption."""
     stopped_ms: float
@@ -43,7 +44,7 @@ def interruptions(product: Product, words: Speech, beginning: str, n_times: int)
     Args:
         product: on the mock engines.
         words: the interruption.
-        beginning: what the mock recogniser hears before them, one of `ASKED_MS`.
+        beginning: what the mock recogniser hears before them, one of `BEGINNINGS`.
         n_times: how often.
     """
 
@@ -62,11 +63,13 @@ async def _interrupt(product: Product, words: Speech, beginning: str) -> Interru
         await talk.wait(SOUND, mark)
         await asyncio.sleep(HEARD_S)
         mark, spoken = talk.mark(), talk.microphone.say(words)
-        detected_at, _ = await talk.wait(SUSPECTED, mark)
+        suspected_at, _ = await talk.wait(SUSPECTED, mark)
+        _, confirmed = await talk.wait(CONFIRMED, mark)
         silent_at, _ = await talk.wait(STARTED, mark)
         stopped_at = await _model_stopped(product, spoken.began_at)
         return Interrupted(
-            detected_ms=1000 * (detected_at - spoken.began_at),
+            suspected_ms=1000 * (suspected_at - spoken.began_at),
+            lag_ms=1000 * (silent_at - talk.microphone.made_at(confirmed["audio_ms"] / 1000)),
             silent_ms=1000 * (silent_at - spoken.began_at),
             stopped_ms=1000 * (stopped_at - silent_at),
         )

@@ -121,6 +121,10 @@ class Microphone:
             if (data := self._uplink.hear(piece)) is not None:
                 await self._send(data)
 
+    def made_at(self, stream_s: float) -> float:
+        """When the sample at this time of the stream was made, on `time.perf_counter`."""
+        return self._opened_at + stream_s
+
     def say(self, words: Speech) -> Spoken:
         """Speak from the next piece on; returns when that will have been."""
         samples = words.at(self._rate_hz)

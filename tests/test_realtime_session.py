@@ -409,6 +409,9 @@ async def test_speech_interrupts_and_history_keeps_what_was_played(question: np.
         talk.session.handle(say.PlaybackReport(item_id=item_id, played_ms=700, playing=True))
         await talk.hear(question, yields=20)
         await talk.told.wait("raydio.barge_in.suspected")
+        confirmed = await talk.told.wait("raydio.barge_in.confirmed")
+        assert confirmed["item_id"] == item_id
+        assert 200 < confirmed["audio_ms"] < 1000 * len(question) / RATE_HZ
         await talk.told.wait("input_audio_buffer.speech_started")
         done = (await talk.told.wait("response.done"))["response"]
         assert done["status_details"] == {"type": "cancelled", "reason": "turn_detected"}

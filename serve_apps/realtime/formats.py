@@ -39,6 +39,7 @@ class Decoder:
     def __init__(self, format: AudioFormat) -> None:  # noqa: A002 (the protocol's word for it)
         self._format = format
         self._resampler = StreamResampler(format.rate_hz, STT_RATE_HZ)
+        self._behind = 0  # in samples at the product of both rates, so that nothing is rounded
 
     def __call__(self, data: bytes) -> Samples:
         """The next bytes of the stream; returns what is ready, at most 30 ms behind.
@@ -46,10 +47,19 @@ class Decoder:
         Raises:
             AudioUnreadable: half a sample.
         """
-        return self._resampler(_samples(data, self._format))
+        samples = _samples(data, self._format)
+        ready = self._resampler(samples)
+        self._behind += len(samples) * STT_RATE_HZ - len(ready) * self._format.rate_hz
+        return ready
+
+    @property
+    def behind_s(self) -> float:
+        """Sound that came in and is not out yet."""
+        return max(0.0, self._behind / (STT_RATE_HZ * self._format.rate_hz))
 
     def flush(self) -> Samples:
         """The stream ends: return what was held back."""
+        self._behind = 0
         return self._resampler.flush()
 
 

@@ -99,6 +99,7 @@ class Interruption:
     def _judge(self, verdict: str) -> None:
         if verdict == "interrupt":
             self._end()
+            self._host.emit(tell.confirmed(self._host.sounding_id, self._buffer.end_s))
             self._on_real(self.began_s)
         elif verdict == "dismiss" and self._suspicion is not None:
             self.dismiss(self._suspicion.reason)

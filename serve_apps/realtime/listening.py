@@ -25,6 +25,8 @@ PARTIAL_SHARE = 4.0
 """Partial transcripts decode the turn again: at most a quarter of the time is spent on that."""
 PARTIAL_S = 25.0
 """Of a long turn, the partial shows the end."""
+NEXT_PIECE_S = 0.04
+"""A turn that ends sooner than the next piece of sound comes ends by the clock."""
 STALL_S = 1.0
 """Audio that stops coming in mid-turn is silence: a muted microphone sends none."""
 
@@ -55,11 +57,20 @@ class Listening:
         self._partial: asyncio.Task[None] | None = None
         self._next_partial_s = 0.0
         self._stall: asyncio.TimerHandle | None = None
+        self._ending: asyncio.TimerHandle | None = None
+        self._behind_s = 0.0
+        self._heard_at = 0.0
 
     # ---- sound in --------------------------------------------------------------------------------
 
-    def hear(self, samples: Samples) -> None:
-        """More sound came; it is in the buffer already."""
+    def hear(self, samples: Samples, behind_s: float) -> None:
+        """More sound came; it is in the buffer already.
+
+        Args:
+            samples: 16 kHz.
+            behind_s: sound that came, too, and is still in the resampler.
+        """
+        self._behind_s, self._heard_at = behind_s, _now_s()
         for event in self._vad.feed(samples):
             self._notice(event)
         self._interruption.consider()
@@ -80,8 +91,9 @@ class Listening:
 
     def drop(self) -> None:
         """Forget the turn under way."""
-        if self._stall is not None:
-            self._stall.cancel()
+        for timer in (self._stall, self._ending):
+            if timer is not None:
+                timer.cancel()
         if self._turn is not None:
             self._drop_speculation(self._turn)
         self._turn = None
@@ -120,14 +132,22 @@ class Listening:
         self._host.emit(tell.speech_started(turn.item_id, round(1000 * start_s)))
 
     def _follow(self, turn: UserTurn) -> None:
-        quiet_s = self._vad.quiet_s
+        if self._ending is not None:
+            self._ending.cancel()
+        silence_s = self._silence_s()
         understood = turn.speculation.text if turn.speculation else None
-        if (
-            quiet_s > 0 and quiet_s >= patience_s(self._detection, understood)
-        ) or self._buffer.end_s - turn.start_s > MAX_TURN_S:
+        left_s = patience_s(self._detection, understood) - silence_s
+        if self._buffer.end_s - turn.start_s > MAX_TURN_S or (silence_s > 0 and left_s <= 0):
             self._end_turn(turn)
-        elif quiet_s == 0 and self._buffer.end_s >= self._next_partial_s:
+        elif silence_s > 0 and left_s <= NEXT_PIECE_S:
+            self._ending = asyncio.get_running_loop().call_later(left_s, self._end_turn, turn)
+        elif silence_s == 0 and self._buffer.end_s >= self._next_partial_s:
             self._hear_partly(turn)
+
+    def _silence_s(self) -> float:
+        """Since the last voiced frame until now; 0 while the user speaks."""
+        silent_s = self._vad.silent_s
+        return silent_s + self._behind_s + (_now_s() - self._heard_at) if silent_s else 0.0
 
     def _speculate(self, turn: UserTurn) -> None:
         self._drop_speculation(turn)
@@ -141,11 +161,12 @@ class Listening:
             self._host.spawn(speculation.drop())
 
     def _end_turn(self, turn: UserTurn) -> None:
-        quiet_s = self._vad.quiet_s
+        if turn is not self._turn:
+            return  # dropped before its time was up
         if turn.speculation is None or turn.speculation.error is not None:
             self._speculate(turn)
-        turn.end_s = self._buffer.end_s - quiet_s
-        turn.speech_ended_at = _now_s() - quiet_s
+        turn.end_s = self._buffer.end_s - self._vad.silent_s
+        turn.speech_ended_at = _now_s() - self._silence_s()
         turn.audio = self._buffer.cut(turn.start_s, turn.end_s + self._prefix_s)
         self._turn = None
         self._cancel(self._partial)

@@ -171,6 +171,12 @@ def suspected(item_id: str | None) -> Event:
     return {"type": "raydio.barge_in.suspected", "item_id": item_id}
 
 
+def confirmed(item_id: str | None, heard_s: float) -> Event:
+    """`raydio.barge_in.confirmed`: the user interrupts; says how much of the microphone was heard by then."""
+    audio_ms = round(1000 * heard_s)
+    return {"type": "raydio.barge_in.confirmed", "item_id": item_id, "audio_ms": audio_ms}
+
+
 def dismissed(item_id: str | None, reason: str) -> Event:
     """`raydio.barge_in.dismissed`: it was nothing: play on."""
     return {"type": "raydio.barge_in.dismissed", "item_id": item_id, "reason": reason}

@@ -196,7 +196,7 @@ class Session:
             )
         self._buffer.append(samples)
         if self._listening is not None:
-            self._listening.hear(samples)
+            self._listening.hear(samples, self._decoder.behind_s)
 
     def _update(self, settings: config.Session) -> None:
         old, self.settings = self.settings, settings

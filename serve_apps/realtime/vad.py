@@ -112,6 +112,12 @@ class VadStream:
         return (self._n_frames - self._last_voiced_end) * FRAME_S
 
     @property
+    def silent_s(self) -> float:
+        """Like `quiet_s`, up to the newest sample: what is not a whole frame yet counts as quiet."""
+        last_s = self._last_voiced_end * FRAME_S
+        return self.heard_s - last_s if self.quiet_s else 0.0
+
+    @property
     def speech_s(self) -> float:
         """Voiced time of the current turn, pauses left out; 0 until it has started."""
         return self._n_voiced * FRAME_S
