@@ -6,10 +6,10 @@ silence included; promise: at most 40 ms more than the silence. The transcript a
 the silence. Peer: Pipecat on the same engines, the same silence.
 Push to talk: from letting go of the button to the first sample; nothing can be made ahead, so this is what
 leading stt, llm and tts costs. Promise: at most 40 ms.
-Interrupting: from the sound that makes it clear that it is no cough, echo or "mhmm" until the client is silent;
-promise: 150 ms, 95 times of 100. Also from the first sample of the user's words until the client turns the
-answer down and until it is silent ("wait" takes 200 ms of speech to be clear, other words 600), and how much
-longer the model works.
+Interrupting: from the sound that makes it clear that it is no cough, echo or "mhmm" until the client is
+silent; promise: 150 ms, 95 times of 100. Also from the first sample of the user's words until the client
+turns the answer down and until it is silent ("wait" is clear after 200 ms, other words after 600), and how
+much longer the model works.
 Twenty sessions with an open microphone in a quiet room: processor time of the front's replica and the
 proxies, without what they use when nobody is there. Promise: under 5 % of one core.
 Eight people at once, two turns each: promise: not one with a lost or late piece of sound, either way.
