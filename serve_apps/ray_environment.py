@@ -14,6 +14,8 @@ from serve_apps.machine import free_port
 
 HAPROXY_METRICS_PORT, HAPROXY_STATS_PORT, FALLBACK_HTTP_PORT, FALLBACK_GRPC_PORT = 9101, 8404, 8500, 9500
 
+MAX_CALL_BYTES = 64 * 2**20
+
 _HAPROXY_SCRIPT = """#!/bin/sh
 for config in "$@"; do
   if [ -f "$config" ] && [ "${{config##*.}}" = cfg ]; then
@@ -36,6 +38,8 @@ def ray_environment(home: Path) -> dict[str, str]:
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
+        # One call carries a whole recording: the two minutes that stt takes are more than gRPC's 4 MiB.
+        "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(MAX_CALL_BYTES),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port(HAPROXY_METRICS_PORT)),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port(HAPROXY_STATS_PORT)),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port(FALLBACK_HTTP_PORT)),

@@ -17,6 +17,7 @@ import yaml
 
 from serve_apps.args import PAGES, FrontArgs
 from serve_apps.errors import ConfigError
+from serve_apps.ray_environment import MAX_CALL_BYTES
 from serve_apps.serve_config import validate
 
 ROOT = Path(__file__).parents[1]
@@ -253,6 +254,7 @@ def test_every_pod_gets_the_token_and_serve_settings(cluster: Yaml) -> None:
             entry["name"]: entry.get("value") for entry in group["template"]["spec"]["containers"][0]["env"]
         }
         assert env.keys() >= {"RAYDIO_TOKEN", "RAY_SERVE_THROUGHPUT_OPTIMIZED", "RAY_SERVE_ENABLE_HA_PROXY"}
+        assert env["RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH"] == str(MAX_CALL_BYTES)
 
 
 def test_versions_agree_with_the_project(service: Yaml, config: Yaml, cluster: Yaml) -> None:

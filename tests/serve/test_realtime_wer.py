@@ -11,6 +11,7 @@ import soundfile
 
 from serve_apps import media
 from serve_apps.access import token
+from serve_apps.args import SttArgs
 from serve_apps.clients import SttClient
 from serve_apps.realtime.config import G711, AudioFormat, Pcm
 from serve_apps.realtime.formats import to_bytes
@@ -72,6 +73,12 @@ async def test_a_session_hears_as_well_as_files_are_transcribed(url: str, format
 async def transcribed(samples: Samples) -> str:
     """The whole recording in one call."""
     return (await SttClient().transcribe(Audio(samples=samples, rate_hz=STT_RATE_HZ), SttOptions())).text
+
+
+@pytest.mark.usefixtures("url")
+async def test_stt_takes_as_much_as_it_says_in_one_call() -> None:
+    longest = np.zeros(round(SttArgs().max_audio_s) * 48_000, np.float32)
+    assert not (await SttClient().transcribe(Audio(samples=longest, rate_hz=48_000), SttOptions())).text
 
 
 def sent(samples: Samples, rate_hz: int, subtype: str) -> bytes:
