@@ -21,7 +21,7 @@ SUSPECTED = "raydio.barge_in.suspected"
 CONFIRMED = "raydio.barge_in.confirmed"
 
 BEGINNINGS = {"Wait,": "“wait”", "": "other words"}
-"""What the user begins with: commands are trusted sooner than other words (`serve_apps.realtime.barge_in`)."""
+"""What the user begins with; commands are trusted sooner (`serve_apps.realtime.barge_in`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
