@@ -21,6 +21,9 @@ PAUSE_S = 0.128
 """Quiet before `SpeechPaused`. Speakers close their mouths for up to 0.1 s inside words and phrases:
 shorter would begin to answer in the middle of them, longer would give the head start away."""
 _PAUSE_FRAMES = round(PAUSE_S / FRAME_S)
+_LATE_S = FRAME_S
+"""The model's probability falls after the voice does: in the median of 148 endings (espeak, two readers, two
+levels) the last voiced frame ended 32 to 42 ms after the last sample louder than -40 dB."""
 _HYSTERESIS = 0.15
 """A burst that has begun goes on until the probability falls this far below the threshold."""
 _CERTAINTY = 0.25
@@ -113,8 +116,11 @@ class VadStream:
 
     @property
     def silent_s(self) -> float:
-        """Like `quiet_s`, up to the newest sample: what is not a whole frame yet counts as quiet."""
-        last_s = self._last_voiced_end * FRAME_S
+        """Since the voice fell silent, until the newest sample; 0 while somebody speaks.
+
+        Unlike `quiet_s` it counts what is not a whole frame yet, and that the model notices late.
+        """
+        last_s = self._last_voiced_end * FRAME_S - _LATE_S
         return self.heard_s - last_s if self.quiet_s else 0.0
 
     @property
