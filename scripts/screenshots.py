@@ -8,16 +8,19 @@ Pictures go to docs/images/<page>-<light|dark>.png, and -phone for 360 px.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests import product as running
 from tests.dialogue import microphone
+from tests.live import applications
 from tests.product import Product
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -97,6 +100,21 @@ def take(browser: Browser, product: Product, name: str, scheme: str, *, phone: b
     return path
 
 
+@contextmanager
+def serving(options: argparse.Namespace, folder: Path, name: str) -> Iterator[Product]:
+    """The Raydio named on the command line, or one of its own: for the voice page with the dialogue's model."""
+    if options.url:
+        yield Product(home=Path(), url=options.url, token=options.token)
+        return
+    config = folder / "live.yaml"
+    config.write_text(json.dumps(applications(folder / "llm.log", "home", "voice")))
+    product = running.start(folder, *([str(config)] if name == "voice" else []))
+    try:
+        yield product
+    finally:
+        running.stop(product)
+
+
 def main() -> None:
     """All pages in both schemes, and on a phone."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -105,23 +123,26 @@ def main() -> None:
     parser.add_argument("--pages", nargs="*", default=list(USES))
     options = parser.parse_args()
     IMAGES.mkdir(parents=True, exist_ok=True)
-    product = (
-        Product(home=Path(), url=options.url, token=options.token)
-        if options.url
-        else running.start(Path(tempfile.mkdtemp(prefix="raydio-screenshots-")))
-    )
+    for names in (
+        [name for name in options.pages if name != "voice"],
+        ["voice"] * ("voice" in options.pages),
+    ):
+        if names:
+            photograph(names, options)
+
+
+def photograph(names: list[str], options: argparse.Namespace) -> None:
+    """Pages that one Raydio serves."""
     chromium = os.environ.get("RAYDIO_CHROMIUM", "/usr/bin/chromium")
-    flags = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
-    try:
-        with sync_playwright() as playwright, tempfile.NamedTemporaryFile(suffix=".wav") as file:
-            flags += microphone(Path(file.name))
-            browser = playwright.chromium.launch(executable_path=chromium, args=flags)
-            for name in options.pages:
-                for scheme, phone in (("light", False), ("dark", False), ("dark", True)):
-                    print(take(browser, product, name, scheme, phone=phone))
-    finally:
-        if not options.url:
-            running.stop(product)
+    folder = Path(tempfile.mkdtemp(prefix="raydio-screenshots-"))
+    flags = ("--no-sandbox", "--autoplay-policy=no-user-gesture-required")
+    with serving(options, folder, names[0]) as product, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=[*flags, *microphone(folder / "dialogue.wav")]
+        )
+        for name in names:
+            for scheme, phone in (("light", False), ("dark", False), ("dark", True)):
+                print(take(browser, product, name, scheme, phone=phone))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,7 @@ class ScriptedLlm(EchoLlm):
         self._otherwise: str = options.get("otherwise", "I do not know that.")
         self._pause_s = 1.0 / options.get("words_per_s", 12.0)
         self._log = Path(options["log"])
+        self.card = replace(self.card, engine="scripted", model="Scripted", source="tests/serve/engines.py")
 
     async def stream_chat(self, request: ChatRequest) -> AsyncGenerator[LlmEvent, None]:
         question = request.messages[-1].content
