@@ -52,6 +52,7 @@ def voice(page: Page) -> None:
     page.locator(".ray-live-mic").click()
     answers = page.locator(".ray-live-entry[data-role=assistant]")
     answers.nth(0).locator(".ray-live-where summary").click(timeout=PATIENCE_MS)
+    page.mouse.move(0, 0)
     expect(answers.nth(1).locator(".ray-heard").nth(N_HEARD_WORDS)).to_be_visible(timeout=PATIENCE_MS)
 
 
@@ -102,7 +103,7 @@ def take(browser: Browser, product: Product, name: str, scheme: str, *, phone: b
 
 @contextmanager
 def serving(options: argparse.Namespace, folder: Path, name: str) -> Iterator[Product]:
-    """The Raydio named on the command line, or one of its own: for the voice page with the dialogue's model."""
+    """The Raydio that was named, or a new one; for the voice page with the dialogue's model."""
     if options.url:
         yield Product(home=Path(), url=options.url, token=options.token)
         return
@@ -123,10 +124,8 @@ def main() -> None:
     parser.add_argument("--pages", nargs="*", default=list(USES))
     options = parser.parse_args()
     IMAGES.mkdir(parents=True, exist_ok=True)
-    for names in (
-        [name for name in options.pages if name != "voice"],
-        ["voice"] * ("voice" in options.pages),
-    ):
+    others = [name for name in options.pages if name != "voice"]
+    for names in (others, ["voice"] if "voice" in options.pages else []):
         if names:
             photograph(names, options)
 
