@@ -12,17 +12,16 @@ from collections.abc import Coroutine
 from typing import Any
 
 from serve_apps.contracts import Clients
-from serve_apps.errors import AudioTooLong, InputError, RaydioError, StageFailed
+from serve_apps.errors import InputError, RaydioError, StageFailed
 from serve_apps.realtime import client_events as said
 from serve_apps.realtime import config
 from serve_apps.realtime import server_events as tell
 from serve_apps.realtime.answer import Answer
 from serve_apps.realtime.answering import Answering
 from serve_apps.realtime.conversation import Conversation, Item, new_id
-from serve_apps.realtime.formats import Decoder, from_bytes
+from serve_apps.realtime.formats import from_bytes
 from serve_apps.realtime.host import UserTurn
-from serve_apps.realtime.input_buffer import InputBuffer
-from serve_apps.realtime.listening import Listening
+from serve_apps.realtime.microphone import Microphone
 from serve_apps.realtime.playback import Playback
 from serve_apps.realtime.response import Moments, Outlet
 from serve_apps.realtime.speculation import Speculation
@@ -34,9 +33,6 @@ from serve_apps.wire import (
     SttOptions,
 )
 
-MIN_COMMIT_S = 0.1
-MAX_BUFFER_S = 120.0
-"""Audio that waits for a commit; what stt takes in one call."""
 log = logging.getLogger(__name__)
 
 
@@ -56,9 +52,7 @@ class Session:
         self._outbox = outbox
         self._resume_s = resume_s
         self._conversation = Conversation()
-        self._decoder = Decoder(self.settings.audio.input.format)
-        self._buffer = InputBuffer()
-        self._listening = self._new_listening()
+        self._microphone = Microphone(self, self.settings.audio.input)
         self._understanding: set[asyncio.Task[None]] = set()
         self._moments: Moments | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -84,7 +78,7 @@ class Session:
         """
         match event:
             case said.AppendAudio(data=data):
-                self._append(data)
+                self._microphone.append(data)
             case said.UpdateSession(session=settings):
                 self._update(settings)
             case said.CommitAudio():
@@ -112,8 +106,7 @@ class Session:
 
     async def close(self) -> None:
         """End every task and every model's work."""
-        if self._listening is not None:
-            self._listening.drop()
+        self._microphone.clear()
         self._answers.interrupt()
         tasks = [*self._tasks]
         # What was just told to stop may do so; whatever still works is stopped.
@@ -181,56 +174,21 @@ class Session:
 
     # ---- hearing ---------------------------------------------------------------------------------
 
-    def _new_listening(self) -> Listening | None:
-        detection = self.settings.audio.input.turn_detection
-        return None if detection is None else Listening(self, detection, self._buffer)
-
-    def _append(self, data: bytes) -> None:
-        samples = self._decoder(data)
-        if not len(samples):
-            return
-        if self._listening is None and self._buffer.end_s - self._buffer.start_s > MAX_BUFFER_S:
-            raise AudioTooLong(
-                f"More than {MAX_BUFFER_S:.0f} seconds of audio wait for a commit.",
-                "Send input_audio_buffer.commit, or input_audio_buffer.clear to drop them.",
-            )
-        self._buffer.append(samples)
-        if self._listening is not None:
-            self._listening.hear(samples, self._decoder.behind_s)
-
     def _update(self, settings: config.Session) -> None:
-        old, self.settings = self.settings, settings
-        if settings.audio.input.format != old.audio.input.format:
-            self._decoder = Decoder(settings.audio.input.format)
-        if settings.audio.input.turn_detection != old.audio.input.turn_detection:
-            self._stop_listening()
-            self._listening = self._new_listening()
+        self.settings = settings
+        self._microphone.configure(settings.audio.input)
         self.emit(tell.session("session.updated", self.id, settings, self._answers.instructions))
 
-    def _stop_listening(self) -> None:
-        if self._listening is not None:
-            self._listening.drop()
-        self._buffer.forget_before(self._buffer.end_s)
-
     def _clear(self) -> None:
-        self._stop_listening()
+        self._microphone.clear()
         self.emit({"type": "input_audio_buffer.cleared"})
 
     def _commit(self) -> None:
-        if self._listening is not None:
-            self._listening.commit()
-            return
-        self._buffer.append(self._decoder.flush())
-        heard = self._buffer.cut(self._buffer.start_s)
-        if len(heard) < MIN_COMMIT_S * STT_RATE_HZ:
-            raise InputError(
-                f"The buffer holds {1000 * len(heard) / STT_RATE_HZ:.0f} ms of audio.",
-                f"Append at least {1000 * MIN_COMMIT_S:.0f} ms before you commit.",
-            )
-        self._buffer.forget_before(self._buffer.end_s)
-        item = Item(role="user", kind="audio", audio=heard)
-        moments = Moments(_now_s(), _now_s(), user_item_id=item.id)
-        self._add_speech(item, Speculation(lambda: self.understand(heard), None), moments, respond=False)
+        heard = self._microphone.commit()
+        if heard is not None:
+            item = Item(role="user", kind="audio", audio=heard)
+            moments = Moments(_now_s(), _now_s(), user_item_id=item.id)
+            self._add_speech(item, Speculation(lambda: self.understand(heard), None), moments, respond=False)
 
     def _add_speech(self, item: Item, speculation: Speculation, moments: Moments, *, respond: bool) -> None:
         previous = self._conversation.insert(item)
