@@ -126,5 +126,5 @@ def test_semantic_vad_waits_by_what_was_said(
     detection = SemanticVad(eagerness=eagerness)
     assert patience_s(detection, "What time is it?") == finished_s
     assert patience_s(detection, "the blue one") == unclear_s
-    assert patience_s(detection, None) == unclear_s
+    assert patience_s(detection, None) == unfinished_s
     assert patience_s(detection, "Tell me about the.") == unfinished_s

@@ -2,14 +2,15 @@
 
 Seconds of silence that end a turn (`server_vad` ignores the words and has its own fixed time):
 
-| eagerness    | finished | unclear, or not known yet | unfinished |
-|--------------|----------|---------------------------|------------|
-| high         | 0.25     | 0.5                       | 1.2        |
-| medium, auto | 0.45     | 0.8                       | 2.0        |
-| low          | 0.8      | 1.5                       | 4.0        |
+| eagerness    | finished | unclear | unfinished, or not known yet |
+|--------------|----------|---------|------------------------------|
+| high         | 0.25     | 0.5     | 1.2                          |
+| medium, auto | 0.45     | 0.8     | 2.0                          |
+| low          | 0.8      | 1.5     | 4.0                          |
 
 "What time is it?" is finished, "the blue one" without a mark unclear, "tell me about the." unfinished:
-recognisers put a full stop after anything, so the last words count for more than the mark.
+recognisers put a full stop after anything, so the last words count for more than the mark. While the words
+are not known there is nothing to answer either, so that waiting for them costs nobody any time.
 """
 
 # ruff: noqa: RUF001 (marks and words of several scripts are what this module is about)
@@ -82,7 +83,7 @@ def patience_s(detection: ServerVad | SemanticVad, text: str | None) -> float:
     if isinstance(detection, ServerVad):
         return detection.silence_duration_ms / 1000
     eagerness = "medium" if detection.eagerness == "auto" else detection.eagerness
-    return _PATIENCE_S[eagerness]["unclear" if text is None else is_finished(text)]
+    return _PATIENCE_S[eagerness]["unfinished" if text is None else is_finished(text)]
 
 
 def _ends_open(said: list[str], *, asked: bool) -> bool:

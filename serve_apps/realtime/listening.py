@@ -135,8 +135,7 @@ class Listening:
         if self._ending is not None:
             self._ending.cancel()
         silence_s = self._silence_s()
-        understood = turn.speculation.text if turn.speculation else None
-        left_s = patience_s(self._detection, understood) - silence_s
+        left_s = patience_s(self._detection, _understood(turn)) - silence_s
         if self._buffer.end_s - turn.start_s > MAX_TURN_S or (silence_s > 0 and left_s <= 0):
             self._end_turn(turn)
         elif silence_s > 0 and left_s <= NEXT_PIECE_S:
@@ -212,6 +211,13 @@ class Listening:
     def _cancel(self, task: asyncio.Task[None] | None) -> None:
         if task is not None and task is not asyncio.current_task():
             task.cancel()
+
+
+def _understood(turn: UserTurn) -> str | None:
+    """What was said so far; None while that is not known, and nothing when it cannot be."""
+    if turn.speculation is None:
+        return None
+    return "" if turn.speculation.error is not None else turn.speculation.text
 
 
 def _busy(task: asyncio.Task[None] | None) -> bool:
