@@ -20,7 +20,7 @@ from serve_apps.realtime.config import Session as Settings
 from serve_apps.realtime.session import Session
 from serve_apps.settings import ASSETS
 from serve_apps.voice import VoiceConductor
-from serve_apps.wire import Audio, SttOptions, Transcript
+from serve_apps.wire import Audio, Segment, SttOptions, Transcript, Word
 from tests.fake_clients import TRANSCRIPT, FakeChat, FakeStt, FakeTts, fake_clients
 
 RATE_HZ = 24_000
@@ -241,6 +241,40 @@ async def test_an_unfinished_sentence_is_waited_for(question: np.ndarray[Any, An
         assert "input_audio_buffer.speech_stopped" not in talk.told.types()
         await talk.silence(3.5)
         await talk.told.wait("response.done")
+
+
+class TimedStt(ScriptedStt):
+    """Hears a word a second, named after the second; remembers who asked for word times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.timed: list[bool] = []
+
+    async def transcribe(self, audio: Audio, options: SttOptions) -> Transcript:
+        self.heard.append(audio.duration_s)
+        self.timed.append(options.words)
+        words = tuple(Word(text=f"w{n}", start_s=n, end_s=n + 1.0) for n in range(round(audio.duration_s)))
+        text = " ".join(word.text for word in words)
+        segment = Segment(text=text, start_s=0, end_s=audio.duration_s, words=words)
+        return Transcript(segments=(segment,), language="en", duration_s=audio.duration_s)
+
+
+async def test_who_hardly_pauses_is_heard_with_what_was_said_before(question: np.ndarray[Any, Any]) -> None:
+    stt = TimedStt()
+    async with talking(clients(stt=stt)) as talk:
+        detection = {"type": "server_vad", "silence_duration_ms": 400, "create_response": False}
+        talk.update(audio={"input": {"turn_detection": detection}}, raydio={"partial_transcripts": False})
+        for pause_s in (0.6, 4.0, 1.0):
+            await talk.hear(question)
+            await talk.silence(pause_s)
+        done = "conversation.item.input_audio_transcription.completed"
+        await talk.told.wait(done, 3)
+        first, second, third = (event["transcript"].split() for event in talk.told.of(done))
+        assert stt.timed == [False, True, False]
+        assert stt.heard[1] > stt.heard[0] + 1.5
+        assert first[0] == third[0] == "w0"
+        assert second[0] in {"w2", "w3"}, "the words of the turn before are not told again"
+        assert len(second) <= len(first) + 1
 
 
 async def test_noise_without_words_is_no_question(question: np.ndarray[Any, Any]) -> None:

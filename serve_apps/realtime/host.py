@@ -22,6 +22,8 @@ class UserTurn:
     item_id: str = field(default_factory=lambda: new_id("item"))
     start_s: float
     """Stream time of its first sample, padding included."""
+    context_s: float
+    """Stream time from which the recogniser listens: earlier, where the user had hardly paused."""
     end_s: float = 0.0
     speech_ended_at: float = 0.0
     """On the event loop's clock."""
@@ -58,8 +60,8 @@ class Host(Protocol):
         """Its item's id."""
         ...
 
-    async def understand(self, heard: Samples) -> str:
-        """Transcribe speech at 16 kHz."""
+    async def understand(self, heard: Samples, skip_s: float = 0.0) -> str:
+        """Transcribe speech at 16 kHz; what was said in its first `skip_s` is known already."""
         ...
 
     def think(self, text: str) -> Answer:

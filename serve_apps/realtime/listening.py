@@ -20,6 +20,11 @@ PREFIX_S = 0.3
 """Kept before the first voiced frame: soft consonants come before it. `prefix_padding_ms` of server_vad."""
 MAX_TURN_S = 60.0
 """A longer turn is taken as it is: a television that talks for an hour must not fill the memory."""
+CONTEXT_S = 6.0
+"""A recogniser hears a sentence better with the one before it. Of two readers and a dialogue, cut at pauses
+of 0.35 to 0.6 s, Moonshine misread 8 to 4 % by themselves, 2 % with this much before them, 0.6 % whole."""
+CONTEXT_GAP_S = 2.0
+"""After a longer pause what was said before tells nothing."""
 PARTIAL_EVERY_S = 0.4
 PARTIAL_SHARE = 4.0
 """Partial transcripts decode the turn again: at most a quarter of the time is spent on that."""
@@ -54,6 +59,8 @@ class Listening:
             self._vad = VadStream(detection.threshold)
         self._turn: UserTurn | None = None
         self._interruption = Interruption(host, self._vad, buffer, self._interrupted)
+        self._starts_s: list[float] = []  # of the turns that followed one another without a long pause
+        self._last_end_s = 0.0
         self._partial: asyncio.Task[None] | None = None
         self._next_partial_s = 0.0
         self._stall: asyncio.TimerHandle | None = None
@@ -127,9 +134,19 @@ class Listening:
 
     def _begin(self, at_s: float) -> None:
         start_s = max(self._buffer.start_s, at_s - self._prefix_s)
-        turn = self._turn = UserTurn(start_s=start_s, respond=self._detection.create_response)
+        context_s = self._context_s(start_s)
+        respond = self._detection.create_response
+        turn = self._turn = UserTurn(start_s=start_s, context_s=context_s, respond=respond)
         self._next_partial_s = at_s + PARTIAL_EVERY_S
         self._host.emit(tell.speech_started(turn.item_id, round(1000 * start_s)))
+
+    def _context_s(self, start_s: float) -> float:
+        """Where the recogniser should begin to listen for a turn that begins at `start_s`."""
+        if start_s - self._last_end_s > CONTEXT_GAP_S:
+            self._starts_s.clear()
+        near = [earlier_s for earlier_s in self._starts_s if start_s - earlier_s <= CONTEXT_S]
+        self._starts_s = [*near, start_s]
+        return max(self._starts_s[0], self._buffer.start_s)
 
     def _follow(self, turn: UserTurn) -> None:
         if self._ending is not None:
@@ -150,9 +167,9 @@ class Listening:
 
     def _speculate(self, turn: UserTurn) -> None:
         self._drop_speculation(turn)
-        heard = self._buffer.cut(turn.start_s)
+        heard, skip_s = self._buffer.cut(turn.context_s), turn.start_s - turn.context_s
         think = self._host.think if turn.respond else None
-        turn.speculation = Speculation(lambda: self._host.understand(heard), think)
+        turn.speculation = Speculation(lambda: self._host.understand(heard, skip_s), think)
 
     def _drop_speculation(self, turn: UserTurn) -> None:
         speculation, turn.speculation = turn.speculation, None
@@ -164,7 +181,7 @@ class Listening:
             return  # dropped before its time was up
         if turn.speculation is None or turn.speculation.error is not None:
             self._speculate(turn)
-        turn.end_s = self._buffer.end_s - self._vad.silent_s
+        turn.end_s = self._last_end_s = self._buffer.end_s - self._vad.silent_s
         turn.speech_ended_at = _now_s() - self._silence_s()
         turn.audio = self._buffer.cut(turn.start_s, turn.end_s + self._prefix_s)
         self._turn = None
@@ -194,6 +211,8 @@ class Listening:
         if self._turn is not None:
             return
         needed_s = self._interruption.began_s if self._interruption.suspected else self._buffer.end_s
+        if self._starts_s and needed_s - self._last_end_s <= CONTEXT_GAP_S + self._prefix_s:
+            needed_s = min(needed_s, self._starts_s[0])  # the next turn's context
         self._buffer.forget_before(needed_s - self._prefix_s - 1.0)
 
     def _watch_for_stall(self) -> None:

@@ -25,12 +25,9 @@ from serve_apps.realtime.microphone import Microphone
 from serve_apps.realtime.playback import Playback
 from serve_apps.realtime.response import Moments, Outlet
 from serve_apps.realtime.speculation import Speculation
-from serve_apps.realtime.understanding import put_into_words
+from serve_apps.realtime.understanding import put_into_words, understood
 from serve_apps.wire import (
-    STT_RATE_HZ,
-    Audio,
     Samples,
-    SttOptions,
 )
 
 log = logging.getLogger(__name__)
@@ -144,15 +141,9 @@ class Session:
         """The newest spoken answer's item."""
         return self._answers.sounding_id
 
-    async def understand(self, heard: Samples) -> str:
-        """Transcribe speech at 16 kHz."""
-        wanted = self.settings.audio.input.transcription
-        options = SttOptions(
-            language=(wanted.language if wanted else None) or None,
-            prompt=(wanted.prompt if wanted else None) or "",
-        )
-        transcript = await self._clients.stt.transcribe(Audio(samples=heard, rate_hz=STT_RATE_HZ), options)
-        return transcript.text
+    async def understand(self, heard: Samples, skip_s: float = 0.0) -> str:
+        """Transcribe speech at 16 kHz; what was said in its first `skip_s` is known already."""
+        return await understood(self._clients.stt, heard, self.settings.audio.input.transcription, skip_s)
 
     def think(self, text: str) -> Answer:
         """Begin the answer to what the user seems to have said."""
@@ -198,13 +189,13 @@ class Session:
         self._await_words(item, speculation, moments, respond=respond)
 
     def _await_words(self, item: Item, speculation: Speculation, moments: Moments, *, respond: bool) -> None:
-        def understood(answer: Answer | None) -> None:
+        def words_came(answer: Answer | None) -> None:
             if respond and item.text:
                 self._answers.respond(said.ResponseOptions(session=self.settings), moments, answer)
             elif answer is not None:
                 self.spawn(answer.drop())
 
-        words = put_into_words(item, speculation, moments, self.emit, understood)
+        words = put_into_words(item, speculation, moments, self.emit, words_came)
         task = self.spawn(words)
         self._understanding.add(task)
         task.add_done_callback(self._understanding.discard)

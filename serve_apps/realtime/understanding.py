@@ -4,16 +4,56 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from serve_apps.errors import RaydioError
+from serve_apps.contracts import Stt
+from serve_apps.errors import RaydioError, UnsupportedOption
+from serve_apps.realtime import config
 from serve_apps.realtime import server_events as tell
 from serve_apps.realtime.answer import Answer
 from serve_apps.realtime.conversation import Item
 from serve_apps.realtime.response import Moments
 from serve_apps.realtime.speculation import Speculation
 from serve_apps.turns import span
-from serve_apps.wire import STT_RATE_HZ
+from serve_apps.wire import STT_RATE_HZ, Audio, Samples, SttOptions
+
+
+async def understood(
+    stt: Stt, heard: Samples, wanted: config.Transcription | None, skip_s: float = 0.0
+) -> str:
+    """Transcribe speech.
+
+    Args:
+        stt: does it.
+        heard: at 16 kHz, shape (n_samples,).
+        wanted: language and spellings.
+        skip_s: so much of its beginning is context: heard for the sake of what follows, and left out.
+
+    Raises:
+        RaydioError: stt failed.
+    """
+    language = (wanted.language if wanted else None) or None
+    options = SttOptions(language=language, prompt=(wanted.prompt if wanted else None) or "")
+    if skip_s > 0:
+        said = await _said_after(stt, heard, options, skip_s)
+        if said is not None:
+            return said
+        heard = heard[round(skip_s * STT_RATE_HZ) :]
+    return (await stt.transcribe(Audio(samples=heard, rate_hz=STT_RATE_HZ), options)).text
+
+
+async def _said_after(stt: Stt, heard: Samples, options: SttOptions, skip_s: float) -> str | None:
+    """The words whose middle comes after `skip_s`; None where the engine does not know their times."""
+    try:
+        sound = Audio(samples=heard, rate_hz=STT_RATE_HZ)
+        transcript = await stt.transcribe(sound, replace(options, words=True))
+    except UnsupportedOption:
+        return None
+    if not all(segment.words for segment in transcript.segments):
+        return None
+    words = [word for segment in transcript.segments for word in segment.words]
+    return " ".join(word.text.strip() for word in words if word.start_s + word.end_s >= 2 * skip_s)
 
 
 async def put_into_words(

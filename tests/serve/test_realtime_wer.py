@@ -28,8 +28,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 MARGIN = 0.02
 """Word errors that a session may make more than the file: two points absolute."""
 PIECE_S = 0.1
-DETECTION = {"type": "semantic_vad", "eagerness": "low", "create_response": False}
-"""People who read aloud pause for breath: cut there, any recogniser misses what went before."""
+DETECTION = {"type": "semantic_vad", "eagerness": "auto", "create_response": False}
+"""As the page; people who read aloud pause for breath, and their turn is cut there."""
 FORMATS: dict[str, tuple[AudioFormat, str]] = {
     "pcm": (Pcm(), "PCM_16"),
     "pcmu": (G711(type="audio/pcmu"), "ULAW"),
