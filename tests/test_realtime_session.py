@@ -330,6 +330,16 @@ async def test_push_to_talk_commits_and_asks(question: np.ndarray[Any, Any]) -> 
         assert done["output"][0]["content"][0]["transcript"] == f"You said: {TRANSCRIPT}"
 
 
+async def test_a_client_that_wants_no_transcript_is_answered_without(question: np.ndarray[Any, Any]) -> None:
+    async with talking() as talk:
+        talk.update(audio={"input": {"transcription": None}})
+        await talk.hear(question)
+        await talk.silence(1.0)
+        done = (await talk.told.wait("response.done"))["response"]
+        assert done["output"][0]["content"][0]["transcript"] == f"You said: {TRANSCRIPT}"
+        assert not [t for t in talk.told.types() if "transcription" in t]
+
+
 async def test_an_empty_commit_is_refused() -> None:
     async with talking() as talk:
         talk.update(audio={"input": {"turn_detection": None}})

@@ -195,7 +195,8 @@ class Session:
             elif answer is not None:
                 self.spawn(answer.drop())
 
-        words = put_into_words(item, speculation, moments, self.emit, words_came)
+        told = self.settings.audio.input.transcription is not None
+        words = put_into_words(item, speculation, moments, self.emit, words_came, told=told)
         task = self.spawn(words)
         self._understanding.add(task)
         task.add_done_callback(self._understanding.discard)

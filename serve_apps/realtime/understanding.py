@@ -61,16 +61,19 @@ async def put_into_words(
     speculation: Speculation,
     moments: Moments,
     emit: Callable[[dict[str, Any]], None],
-    understood: Callable[[Answer | None], None],
+    words_came: Callable[[Answer | None], None],
+    *,
+    told: bool = True,
 ) -> None:
     """Wait for the transcript of a user's item, tell it, and hand on the answer that is being made.
 
     Args:
         item: gets its text.
-        speculation: is at work on it; its answer belongs to `understood` afterwards.
+        speculation: is at work on it; its answer belongs to `words_came` afterwards.
         moments: get the transcript's span.
         emit: tells the client.
-        understood: called with the answer, if one was begun; not called when stt fails.
+        words_came: called with the answer, if one was begun; not called when stt fails.
+        told: whether the client wants to know the words; that there are none it hears in any case.
     """
     try:
         item.text = await speculation.understood()
@@ -87,6 +90,6 @@ async def put_into_words(
         "transcript", 1000 * (speculation.began_at - ended_at), 1000 * (done_at - ended_at)
     )
     duration_s = 0.0 if item.audio is None else len(item.audio) / STT_RATE_HZ
-    for event in tell.transcribed(item.id, item.text, duration_s):
+    for event in tell.transcribed(item.id, item.text, duration_s) if told else ():
         emit(event)
-    understood(speculation.take_answer())
+    words_came(speculation.take_answer())
