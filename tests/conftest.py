@@ -1,4 +1,4 @@
-"""What every test shares: a home of its own, and settings read afresh."""
+"""What every test shares: a home, settings read afresh, and Ray's environment before anybody imports Ray."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import pytest
 from playwright.sync_api import Page, sync_playwright
 
 from serve_apps.settings import settings
+from tests.ray_home import RAY_HOME
+
+__all__ = ["RAY_HOME"]
 
 
 @pytest.fixture(autouse=True)

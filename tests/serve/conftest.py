@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pytest_asyncio
 
 from serve_apps.machine import free_port
-from serve_apps.ray_environment import ray_environment
 from serve_apps.settings import settings
-
-_home = Path(tempfile.mkdtemp(prefix="raydio-serve-tests-"))
-# Ray reads these at import, and its workers inherit them: before anything below imports it.
-os.environ.update(ray_environment(_home))
-os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])
+from tests.ray_home import RAY_HOME
 
 Deploy = Callable[[dict[str, Any]], str]
 
@@ -36,7 +29,7 @@ async def deploy() -> AsyncIterator[Deploy]:
 
     from serve_apps import cluster, local_ray, serve_config  # noqa: PLC0415
 
-    os.environ["RAYDIO_HOME"] = str(_home)
+    os.environ["RAYDIO_HOME"] = str(RAY_HOME)
     settings.cache_clear()
     port = free_port(8720)
     local_ray.start("127.0.0.1", port)

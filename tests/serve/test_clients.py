@@ -22,6 +22,7 @@ from serve_apps.errors import (
     StageUnavailable,
 )
 from serve_apps.wire import ChatRequest, LlmDelta, LlmDone, LlmEvent, Message
+from tests.ray_home import RAY_HOME
 from tests.serve.conftest import Deploy
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -64,9 +65,8 @@ async def http(url: str) -> AsyncIterator[httpx.AsyncClient]:
 def same_home(monkeypatch: pytest.MonkeyPatch) -> None:
     """The replicas' home, not a fresh one: their token is the one to present."""
     from serve_apps.settings import settings  # noqa: PLC0415
-    from tests.serve import conftest  # noqa: PLC0415
 
-    monkeypatch.setenv("RAYDIO_HOME", str(conftest._home))
+    monkeypatch.setenv("RAYDIO_HOME", str(RAY_HOME))
     settings.cache_clear()
 
 
