@@ -126,7 +126,8 @@ class Raydio(Part):
 
     barge_in: BargeIn = BargeIn()
     partial_transcripts: bool = True
-    temperature: float = Field(default=0.7, ge=0.0, le=2.0)
+    temperature: float = Field(default=0.5, ge=0.0, le=2.0)
+    """Lower than in writing: small models lose the thread, and a listener cannot skip what is nonsense."""
 
 
 class Session(Part):
