@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmarks.mock_voice import LOUD
 from serve_apps import media
+from serve_apps.samples import resample
 from serve_apps.wire import STT_RATE_HZ, Samples
 from tests.recordings import recording
 
@@ -33,7 +34,7 @@ class Speech:
 
     def at(self, rate_hz: int) -> Samples:
         """The same at another rate."""
-        return media.resample(self.samples, STT_RATE_HZ, rate_hz)
+        return resample(self.samples, STT_RATE_HZ, rate_hz)
 
     def in_room(self, around_s: float) -> Samples:
         """With so much of a quiet room before and after it, at 16 kHz."""

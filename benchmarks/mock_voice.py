@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.mock_engine import card
-from serve_apps.args import LlmArgs, SttArgs, TtsArgs
+from benchmarks.mock_engine import MockStt, MockTts, card
+from serve_apps.args import LlmArgs, TtsArgs
 from serve_apps.wire import (
     STT_RATE_HZ,
     Audio,
@@ -30,7 +30,6 @@ from serve_apps.wire import (
     Segment,
     SpeakRequest,
     SttOptions,
-    Voice,
 )
 
 CLAUSE = "The river runs past the old mill. "
@@ -69,22 +68,12 @@ def spoken_s(text: str) -> float:
     return len(text.split()) * WORD_S
 
 
-class VoiceStt:
+class VoiceStt(MockStt):
     """Hears for how long somebody talked."""
-
-    languages = ("en",)
-    max_window_s = 30.0
-
-    def __init__(self, args: SttArgs) -> None:
-        del args
-        self.card = card("stt")
 
     def transcribe(self, samples: Samples, options: SttOptions) -> list[Segment]:
         """One segment as long as the audio."""
         return [Segment(text=heard(samples, options.prompt), start_s=0.0, end_s=len(samples) / STT_RATE_HZ)]
-
-    def close(self) -> None:
-        """Nothing to free."""
 
 
 class VoiceLlm:
@@ -132,26 +121,17 @@ class VoiceLlm:
                 log.write(f"{what} {time.perf_counter()}\n")
 
 
-class VoiceTts:
+class VoiceTts(MockTts):
     """Says each word as a tone, at the default engine's rate."""
 
     rate_hz = 22_050
-    can_clone = False
 
     def __init__(self, args: TtsArgs) -> None:
-        del args
-        self.card = card("tts")
+        super().__init__(args)
         seconds = np.arange(round(WORD_S * self.rate_hz)) / self.rate_hz
         self._word = (0.3 * np.sin(2 * np.pi * 300 * seconds)).astype(np.float32)
 
-    def voices(self) -> list[Voice]:
-        """One."""
-        return [Voice(id="mock", name="Mock", language="en")]
-
-    def speak(self, request: SpeakRequest) -> Generator[Audio, None, None]:
+    def speak(self, request: SpeakRequest) -> Iterator[Audio]:
         """One piece a word."""
         for _ in request.text.split():
             yield Audio(samples=self._word, rate_hz=self.rate_hz)
-
-    def close(self) -> None:
-        """Nothing to free."""

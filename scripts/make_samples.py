@@ -7,6 +7,7 @@ import numpy as np
 from serve_apps import media
 from serve_apps.args import TtsArgs
 from serve_apps.engines.espeak import EspeakTts
+from serve_apps.samples import resample
 from serve_apps.settings import ASSETS
 from serve_apps.wire import STT_RATE_HZ, Audio, SpeakRequest
 
@@ -20,5 +21,5 @@ if __name__ == "__main__":
     engine = EspeakTts(TtsArgs())
     said = engine.speak(SpeakRequest(text=TEXT, voice="en-us", speed=0.9))
     samples = np.concatenate([piece.samples for piece in said])
-    audio = Audio(samples=media.resample(samples, engine.rate_hz, STT_RATE_HZ), rate_hz=STT_RATE_HZ)
+    audio = Audio(samples=resample(samples, engine.rate_hz, STT_RATE_HZ), rate_hz=STT_RATE_HZ)
     (ASSETS / "samples" / "announcement.ogg").write_bytes(media.encode(audio, "ogg"))

@@ -25,7 +25,6 @@ from serve_apps.door import error_response
 from serve_apps.errors import RaydioError, StageFailed, UnknownName
 from serve_apps.ingress import application
 from serve_apps.openai_requests import chat_completion
-from serve_apps.realtime.door import Realtime
 from serve_apps.wire import ChatRequest, LlmDone, LlmUsage, ModelCard
 
 CARD_FRESH_S = 30.0
@@ -188,6 +187,9 @@ def app(args: ApiArgs) -> Application:
     """The API as an application of its own, with `/v1` as its route prefix."""
 
     def build() -> FastAPI:
+        # Here and not above: the process that deploys needs no live sessions.
+        from serve_apps.realtime.door import Realtime  # noqa: PLC0415
+
         api = FastAPI(openapi_url=None)
         clients = over_handles()
         api.router.routes.extend(Api(clients).routes(""))

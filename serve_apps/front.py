@@ -15,7 +15,6 @@ from serve_apps.clients import over_handles
 from serve_apps.contracts import Clients
 from serve_apps.gradio_ingress import mount, page_path
 from serve_apps.ingress import application
-from serve_apps.realtime.door import Realtime
 from serve_apps.voice import VoiceConductor
 
 
@@ -32,7 +31,12 @@ def with_conductors(args: FrontArgs, clients: Clients) -> Clients:
 
 
 def build(args: FrontArgs, clients: Clients) -> FastAPI:
-    """Every page and the API in one ASGI app; `/` leads to the home page."""
+    """Every page and the API in one ASGI app; `/` leads to the home page.
+
+    Live sessions are imported here and not above: the process that deploys needs none of them.
+    """
+    from serve_apps.realtime.door import Realtime  # noqa: PLC0415
+
     front = FastAPI(openapi_url=None)
     front.router.routes.extend(Api(clients).routes("/v1"))
     front.router.routes.extend(Realtime(clients, args.realtime).routes("/v1"))

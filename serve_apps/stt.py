@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from ray.serve import Application
 
-from serve_apps import engines, media
+from serve_apps import engines
 from serve_apps.args import SttArgs
 from serve_apps.contracts import SttEngine
 from serve_apps.errors import AudioTooLong, AudioUnreadable, EmptyInput, StageBusy, StageFailed, UnknownName
 from serve_apps.metrics import Running, StageMeter
+from serve_apps.samples import resample
 from serve_apps.stage_deployment import stage_deployment
-from serve_apps.transcription import shifted
 from serve_apps.wire import (
     STT_RATE_HZ,
     Audio,
@@ -173,7 +173,7 @@ class SttStage:
 
     def _recognise(self, samples: Samples, window: "Region", options: SttOptions) -> list[Segment]:
         heard = self._engine.transcribe(samples[window.start : window.end], options)
-        return [shifted(segment, window.start / STT_RATE_HZ) for segment in heard]
+        return [segment.later(window.start / STT_RATE_HZ) for segment in heard]
 
     def _update(
         self, segments: list[Segment], options: SttOptions, done_s: float, *, final: bool = False
@@ -187,7 +187,7 @@ def _prepared(audio: Audio) -> Samples:
     """16 kHz and finite: a damaged file may hold anything."""
     finite = np.nan_to_num(audio.samples, nan=0.0, posinf=1.0, neginf=-1.0)
     clipped = np.clip(finite, -1.0, 1.0).astype(np.float32, copy=False)
-    return media.resample(clipped, audio.rate_hz, STT_RATE_HZ)
+    return resample(clipped, audio.rate_hz, STT_RATE_HZ)
 
 
 def app(args: SttArgs) -> Application:

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from dataclasses import replace
 from typing import TypeVar
 
 from serve_apps import media
@@ -63,7 +62,7 @@ async def _block(
     updates = stt.stream_transcribe(block, options)
     try:
         async for update in updates:
-            own = [shifted(segment, start_s) for segment in update.transcript.segments]
+            own = [segment.later(start_s) for segment in update.transcript.segments]
             done_s = start_s + (block.duration_s if update.final else update.done_s)
             yield TranscriptUpdate(
                 transcript=_joined(before, own, update, done_s), done_s=done_s, final=False
@@ -82,12 +81,6 @@ def _joined(
         language=before.language or update.transcript.language,
         duration_s=done_s,
     )
-
-
-def shifted(segment: Segment, by_s: float) -> Segment:
-    """The segment and its words, later by `by_s` seconds."""
-    words = tuple(replace(w, start_s=w.start_s + by_s, end_s=w.end_s + by_s) for w in segment.words)
-    return replace(segment, start_s=segment.start_s + by_s, end_s=segment.end_s + by_s, words=words)
 
 
 async def _on(thread: ThreadPoolExecutor, work: Callable[[], Result]) -> Result:

@@ -24,7 +24,7 @@ from serve_apps.contracts import TtsEngine
 from serve_apps.errors import EmptyInput, InputError, RaydioError, StageFailed, TextTooLong, UnsupportedOption
 from serve_apps.metrics import StageMeter
 from serve_apps.stage_deployment import stage_deployment
-from serve_apps.wire import Audio, SpeakRequest, StageReport, Voice, Word
+from serve_apps.wire import Audio, SpeakRequest, StageReport, Voice
 
 Result = TypeVar("Result")
 
@@ -200,7 +200,7 @@ def _joined(parts: Sequence[Audio]) -> Audio:
     """Pieces of one rate as one, their words' times counted from its first sample."""
     samples = np.concatenate([part.samples for part in parts])
     starts_s = itertools.accumulate((part.duration_s for part in parts), initial=0.0)
-    words = [_later(word, by_s) for part, by_s in zip(parts, starts_s, strict=False) for word in part.words]
+    words = [word.later(by_s) for part, by_s in zip(parts, starts_s, strict=False) for word in part.words]
     return Audio(samples=samples, rate_hz=parts[0].rate_hz, words=tuple(words))
 
 
@@ -210,15 +210,11 @@ def _cut(audio: Audio, n_samples: int) -> tuple[Audio, Audio]:
         return audio, _silence(0, audio.rate_hz)
     cut_s = n_samples / audio.rate_hz
     before = tuple(word for word in audio.words if word.start_s < cut_s)
-    after = tuple(_later(word, -cut_s) for word in audio.words if word.start_s >= cut_s)
+    after = tuple(word.later(-cut_s) for word in audio.words if word.start_s >= cut_s)
     return (
         replace(audio, samples=audio.samples[:n_samples], words=before),
         replace(audio, samples=audio.samples[n_samples:], words=after),
     )
-
-
-def _later(word: Word, by_s: float) -> Word:
-    return replace(word, start_s=word.start_s + by_s, end_s=word.end_s + by_s) if by_s else word
 
 
 def _check_range(name: str, value: float, allowed: tuple[float, float]) -> None:

@@ -6,7 +6,7 @@ Plain frozen dataclasses: they pickle fast and need no library but numpy. Audio 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -96,6 +96,10 @@ class Word:
     start_s: float
     end_s: float
 
+    def later(self, by_s: float) -> Word:
+        """The same word in a sound with `by_s` seconds before this one."""
+        return Word(text=self.text, start_s=self.start_s + by_s, end_s=self.end_s + by_s)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audio:
@@ -136,6 +140,11 @@ class Segment:
     words: tuple[Word, ...] = ()
     language: str = ""
     """ISO 639-1 code, where the engine detected it."""
+
+    def later(self, by_s: float) -> Segment:
+        """The same, its words too, in a sound with `by_s` seconds before this one."""
+        words = tuple(word.later(by_s) for word in self.words)
+        return replace(self, start_s=self.start_s + by_s, end_s=self.end_s + by_s, words=words)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,8 @@ import numpy as np
 
 from serve_apps.args import TtsArgs
 from serve_apps.engines.espeak import EspeakTts
-from serve_apps.media import encode, resample
+from serve_apps.media import encode
+from serve_apps.samples import resample
 from serve_apps.wire import Audio, Samples, SpeakRequest
 
 VOICE, SPEED = "en-us+f2", 0.9

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from serve_apps.media import resample, to_int16
+from serve_apps.samples import resample, to_int16
 from serve_apps.wire import Audio, Samples
 from tests.fake_clients import hum
 

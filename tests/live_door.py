@@ -9,16 +9,20 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
+import pytest
 from fastapi import FastAPI
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from serve_apps.args import RealtimeArgs
 from serve_apps.contracts import Clients
+from serve_apps.ingress import behind_door
 from serve_apps.realtime.door import Realtime
+from serve_apps.settings import settings
 from tests.fake_clients import fake_clients
 from tests.ui_server import served_app
 
+TOKEN = "a-token-of-24-characters"
 WAIT_S = 20
 PCM_RATE_HZ = 24_000
 
@@ -70,6 +74,22 @@ def served_door(clients: Clients | None = None, **args: Any) -> Iterator[Served]
     with served_app(build) as address:
         found[0].url = f"{address.replace('http', 'ws')}/v1/realtime"
         yield found[0]
+
+
+@contextmanager
+def guarded_door(clients: Clients | None = None) -> Iterator[str]:
+    """The same behind the door that asks for the token, TOKEN; yields `http://…`."""
+
+    def build() -> Any:
+        app = FastAPI()
+        app.router.routes.extend(Realtime(clients or fake_clients(), RealtimeArgs()).routes("/v1"))
+        return behind_door(app)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAYDIO_TOKEN", TOKEN)
+        settings.cache_clear()
+        with served_app(build) as address:
+            yield address
 
 
 class Caller:
@@ -128,3 +148,31 @@ async def calling(served: Served, query: str = "", **options: Any) -> AsyncItera
 def silence(duration_s: float) -> str:
     """PCM silence as a client sends it."""
     return base64.b64encode(bytes(2 * round(duration_s * PCM_RATE_HZ))).decode()
+
+
+# ---- a spoken turn, as every client sees it ------------------------------------------------------
+
+TURN = [
+    "input_audio_buffer.speech_started",
+    "input_audio_buffer.speech_stopped",
+    "input_audio_buffer.committed",
+    "conversation.item.added",
+    "conversation.item.done",
+    "conversation.item.input_audio_transcription.delta",
+    "conversation.item.input_audio_transcription.completed",
+    "response.created",
+    "rate_limits.updated",
+    "response.output_item.added",
+    "conversation.item.added",
+    "response.content_part.added",
+]
+"""Up to the answer's first delta."""
+END = [
+    "response.output_audio.done",
+    "response.output_audio_transcript.done",
+    "response.content_part.done",
+    "response.output_item.done",
+    "conversation.item.done",
+    "response.done",
+]
+"""After its last."""

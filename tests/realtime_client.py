@@ -13,7 +13,7 @@ import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from serve_apps.media import from_int16, to_int16
+from serve_apps.samples import from_int16, to_int16
 from serve_apps.wire import Samples
 
 RATE_HZ = 24_000

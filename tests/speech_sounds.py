@@ -9,6 +9,7 @@ import numpy as np
 from serve_apps import media
 from serve_apps.args import TtsArgs
 from serve_apps.engines.espeak import EspeakTts
+from serve_apps.samples import resample
 from serve_apps.settings import ASSETS
 from serve_apps.wire import STT_RATE_HZ, Audio, Samples, SpeakRequest
 from tests.recordings import recording
@@ -26,7 +27,7 @@ def say(text: str, voice: str = "en-us", speed: float = 1.0) -> Samples:
     engine = EspeakTts(TtsArgs())
     pieces = list(engine.speak(SpeakRequest(text=text, voice=voice, speed=speed)))
     samples = [piece.samples if isinstance(piece, Audio) else piece for piece in pieces]
-    return media.resample(np.concatenate(samples), engine.rate_hz, STT_RATE_HZ)
+    return resample(np.concatenate(samples), engine.rate_hz, STT_RATE_HZ)
 
 
 @cache

@@ -12,6 +12,7 @@ import soundfile
 
 from serve_apps import media
 from serve_apps.errors import AudioUnreadable, EmptyInput, UnknownName
+from serve_apps.samples import from_int16, resample, to_int16
 from serve_apps.settings import ASSETS
 from serve_apps.wire import Audio, Samples
 
@@ -79,14 +80,14 @@ def test_an_unknown_format_names_the_known_ones() -> None:
 
 def test_integers_and_floats_are_each_others_inverse() -> None:
     integers = np.array([-32768, -1, 0, 1, 32767], np.int16)
-    floats = media.from_int16(integers)
+    floats = from_int16(integers)
     assert floats.dtype == np.float32
-    assert np.abs(media.to_int16(floats).astype(int) - integers).max() <= 1
+    assert np.abs(to_int16(floats).astype(int) - integers).max() <= 1
 
 
 @pytest.mark.parametrize(("from_hz", "to_hz"), [(44_100, 16_000), (8_000, 16_000), (16_000, 16_000)])
 def test_resampling_keeps_length_and_pitch(from_hz: int, to_hz: int) -> None:
-    samples = media.resample(tone(1.0, from_hz).samples, from_hz, to_hz)
+    samples = resample(tone(1.0, from_hz).samples, from_hz, to_hz)
     assert samples.dtype == np.float32
     assert len(samples) == pytest.approx(to_hz, abs=2)
     assert main_hz(Audio(samples=samples, rate_hz=to_hz)) == pytest.approx(440, abs=2)
@@ -205,7 +206,7 @@ def test_the_quietest_point_of_a_sound_that_is_shorter_than_a_frame() -> None:
 def test_three_hours_are_read_at_constant_memory(tmp_path: Path) -> None:
     path = tmp_path / "long.flac"
     minute = np.zeros(60 * 8_000, np.int16)
-    minute[: 2 * 8_000] = media.to_int16(tone(2.0, 8_000).samples)
+    minute[: 2 * 8_000] = to_int16(tone(2.0, 8_000).samples)
     with soundfile.SoundFile(path, "w", 8_000, 1, format="FLAC") as file:
         for _ in range(180):
             file.write(minute)

@@ -9,24 +9,18 @@ import sys
 import wave
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from fastapi import FastAPI
 
 from serve_apps.args import RealtimeArgs
-from serve_apps.ingress import behind_door
 from serve_apps.realtime.config import BargeIn, Raydio, SemanticVad
-from serve_apps.realtime.door import Realtime
 from serve_apps.realtime.endpointing import patience_s
 from serve_apps.realtime.shapes import EVENTS
-from tests.fake_clients import fake_clients
-from tests.ui_server import served_app
+from tests.live_door import TOKEN, guarded_door
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = (ROOT / "docs/realtime.md").read_text()
 CODE = "\n".join(path.read_text() for path in (ROOT / "serve_apps/realtime").glob("*.py"))
-TOKEN = "a-token-of-24-characters"
 
 
 def section(title: str) -> str:
@@ -94,15 +88,8 @@ def test_limits_and_settings_are_all_there() -> None:
 
 
 @pytest.fixture
-def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setenv("RAYDIO_TOKEN", TOKEN)
-
-    def build() -> Any:
-        app = FastAPI()
-        app.router.routes.extend(Realtime(fake_clients(), RealtimeArgs()).routes("/v1"))
-        return behind_door(app)
-
-    with served_app(build) as address:
+def address() -> Iterator[str]:
+    with guarded_door() as address:
         yield address
 
 

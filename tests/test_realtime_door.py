@@ -10,16 +10,11 @@ from typing import Any
 
 import psutil
 import pytest
-from fastapi import FastAPI
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from serve_apps.args import RealtimeArgs
-from serve_apps.ingress import behind_door
-from serve_apps.realtime.door import Realtime
 from tests.fake_clients import FakeVoiceChat, fake_clients
-from tests.live_door import WAIT_S, Served, calling, served_door, silence
-from tests.ui_server import served_app
+from tests.live_door import TOKEN, WAIT_S, Served, calling, guarded_door, served_door, silence
 
 MIB = 2**20
 
@@ -162,19 +157,9 @@ async def test_a_second_socket_takes_a_session_over(served: Served) -> None:
 # ---- who may come in -------------------------------------------------------------------------------
 
 
-TOKEN = "a-token-of-24-characters"
-
-
 @pytest.fixture
-def guarded(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setenv("RAYDIO_TOKEN", TOKEN)
-
-    def build() -> Any:
-        app = FastAPI()
-        app.router.routes.extend(Realtime(fake_clients(), RealtimeArgs()).routes("/v1"))
-        return behind_door(app)
-
-    with served_app(build) as address:
+def guarded() -> Iterator[str]:
+    with guarded_door() as address:
         yield f"{address.replace('http', 'ws')}/v1/realtime"
 
 

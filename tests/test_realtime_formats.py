@@ -10,11 +10,10 @@ import pytest
 from av.audio.codeccontext import AudioCodecContext
 from numpy.typing import NDArray
 
-from serve_apps import media
 from serve_apps.errors import AudioUnreadable
-from serve_apps.media import StreamResampler
 from serve_apps.realtime.config import G711, AudioFormat, Pcm
 from serve_apps.realtime.formats import Decoder, Encoder, _codes, _levels, duration_ms, from_bytes, to_bytes
+from serve_apps.samples import StreamResampler, from_int16, to_int16
 from serve_apps.wire import Audio, Samples
 
 MU, A = G711(type="audio/pcmu"), G711(type="audio/pcma")
@@ -117,8 +116,8 @@ def test_ffmpeg_encodes_as_we_do_but_at_the_edges_of_a_step(law: str) -> None:
 @pytest.mark.parametrize(("law", "level", "snr_db"), [(w, v, 35) for w in LAWS for v in (0.9, 0.3, 0.05)])
 def test_the_round_trip_is_as_clean_as_the_standard_asks(law: str, level: float, snr_db: float) -> None:
     samples = tone(1004, 1.0, 8_000, level)
-    levels = _levels(law)[_codes(law)[media.to_int16(samples).view(np.uint16)]]
-    noise = media.from_int16(levels) - samples
+    levels = _levels(law)[_codes(law)[to_int16(samples).view(np.uint16)]]
+    noise = from_int16(levels) - samples
     assert 10 * np.log10(np.square(samples).mean() / np.square(noise).mean()) > snr_db
 
 

@@ -12,26 +12,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fastapi import FastAPI
 from openai import AsyncOpenAI
 from openai.resources.realtime.realtime import AsyncRealtimeConnection
 from openai.types.realtime import RealtimeServerEvent
 from pydantic import TypeAdapter
 
-from serve_apps.args import ConductorArgs, RealtimeArgs
+from serve_apps.args import ConductorArgs
 from serve_apps.chat import ChatConductor
 from serve_apps.contracts import Clients
 from serve_apps.errors import StageUnavailable
-from serve_apps.ingress import behind_door
-from serve_apps.media import read, to_int16
-from serve_apps.realtime.door import Realtime
+from serve_apps.media import read
+from serve_apps.samples import to_int16
 from serve_apps.settings import ASSETS
 from serve_apps.voice import VoiceConductor
 from serve_apps.wire import Audio, Source, SourcesFound, SpeakRequest, TurnEvent, TurnRequest
 from tests.fake_clients import TRANSCRIPT, FakeChat, FakeStt, FakeTts, fake_clients
-from tests.ui_server import served_app
+from tests.live_door import END, TOKEN, TURN, guarded_door
 
-TOKEN = "a-token-of-24-characters"
 WAIT_S = 30
 PIECE_S = 0.1
 PCM_RATE_HZ = 24_000
@@ -49,24 +46,14 @@ def with_conductors(**parts: Any) -> Clients:
     return fake_clients(**{**parts, "chat": chat, "voice": voice})
 
 
-def serve(clients: Clients) -> Any:
-    def build() -> Any:
-        app = FastAPI()
-        app.router.routes.extend(Realtime(clients, RealtimeArgs()).routes("/v1"))
-        return behind_door(app)
-
-    return served_app(build)
-
-
 @pytest.fixture
 def stt() -> FakeStt:
     return FakeStt()
 
 
 @pytest.fixture
-def address(stt: FakeStt, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setenv("RAYDIO_TOKEN", TOKEN)
-    with serve(with_conductors(stt=stt)) as address:
+def address(stt: FakeStt) -> Iterator[str]:
+    with guarded_door(with_conductors(stt=stt)) as address:
         yield address
 
 
@@ -139,28 +126,9 @@ async def test_a_question_is_heard_and_answered(address: str) -> None:
     async with talking(address) as talk:
         await talk.speak(question())
         done = await talk.next("response.done")
-        assert talk.types() == [
-            "session.created",
-            "input_audio_buffer.speech_started",
-            "input_audio_buffer.speech_stopped",
-            "input_audio_buffer.committed",
-            "conversation.item.added",
-            "conversation.item.done",
-            "conversation.item.input_audio_transcription.delta",
-            "conversation.item.input_audio_transcription.completed",
-            "response.created",
-            "rate_limits.updated",
-            "response.output_item.added",
-            "conversation.item.added",
-            "response.content_part.added",
-            *[type_ for type_ in talk.types()[13:] if type_.endswith(".delta")],
-            "response.output_audio.done",
-            "response.output_audio_transcript.done",
-            "response.content_part.done",
-            "response.output_item.done",
-            "conversation.item.done",
-            "response.done",
-        ]
+        types = talk.types()
+        between = [type_ for type_ in types[1 + len(TURN) :] if type_.endswith(".delta")]
+        assert types == ["session.created", *TURN, *between, *END]
         assert done.response.status == "completed"
         assert done.response.usage.output_tokens > 0
         assert done.response.usage.total_tokens > done.response.usage.output_tokens
@@ -269,10 +237,9 @@ class SlowTts(FakeTts):
             yield audio
 
 
-async def test_somebody_who_speaks_interrupts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAYDIO_TOKEN", TOKEN)
+async def test_somebody_who_speaks_interrupts() -> None:
     any_speech: Any = {"type": "realtime", "raydio": {"barge_in": {"mode": "speech"}}}
-    with serve(with_conductors(tts=SlowTts())) as address:
+    with guarded_door(with_conductors(tts=SlowTts())) as address:
         async with talking(address) as talk:
             await talk.connection.session.update(session=any_speech)
             await talk.write(LONG)
@@ -468,9 +435,8 @@ class WellReadChat(FakeChat):
             yield event
 
 
-async def test_the_sources_of_an_answer_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAYDIO_TOKEN", TOKEN)
-    with serve(fake_clients(chat=WellReadChat())) as address:
+async def test_the_sources_of_an_answer_are_told() -> None:
+    with guarded_door(fake_clients(chat=WellReadChat())) as address:
         async with talking(address) as talk:
             await talk.write("Where does Lisbon lie?")
             await talk.connection.response.create(response=TEXT)

@@ -14,14 +14,16 @@ import pytest
 from serve_apps.args import ConductorArgs
 from serve_apps.contracts import Clients
 from serve_apps.errors import InputError, RaydioError, StageFailed, UnknownName
-from serve_apps.media import read, to_int16
+from serve_apps.media import read
 from serve_apps.realtime import client_events as say
 from serve_apps.realtime.config import Session as Settings
 from serve_apps.realtime.session import Session
+from serve_apps.samples import to_int16
 from serve_apps.settings import ASSETS
 from serve_apps.voice import VoiceConductor
 from serve_apps.wire import Audio, Segment, SttOptions, Transcript, Word
 from tests.fake_clients import TRANSCRIPT, FakeChat, FakeStt, FakeTts, fake_clients
+from tests.live_door import END, TURN
 
 RATE_HZ = 24_000
 STEP_S = 0.02
@@ -134,31 +136,6 @@ async def talking(served: Clients | None = None) -> AsyncIterator[Talk]:
         await talk.session.close()
 
 
-TURN = [
-    "input_audio_buffer.speech_started",
-    "input_audio_buffer.speech_stopped",
-    "input_audio_buffer.committed",
-    "conversation.item.added",
-    "conversation.item.done",
-    "conversation.item.input_audio_transcription.delta",
-    "conversation.item.input_audio_transcription.completed",
-    "response.created",
-    "rate_limits.updated",
-    "response.output_item.added",
-    "conversation.item.added",
-    "response.content_part.added",
-]
-END = [
-    "response.output_audio.done",
-    "response.output_audio_transcript.done",
-    "response.content_part.done",
-    "response.output_item.done",
-    "conversation.item.done",
-    "response.done",
-    "raydio.turn",
-]
-
-
 async def test_a_spoken_turn_is_told_in_the_protocols_order(question: np.ndarray[Any, Any]) -> None:
     async with talking() as talk:
         await talk.hear(question)
@@ -167,8 +144,8 @@ async def test_a_spoken_turn_is_told_in_the_protocols_order(question: np.ndarray
         types = [t for t in talk.told.types() if t != "raydio.transcript.partial"]
         assert types[:2] == ["session.created", "raydio.session"]
         assert types[2 : 2 + len(TURN)] == TURN
-        assert types[-len(END) :] == END
-        between = set(types[2 + len(TURN) : -len(END)])
+        assert types[-len(END) - 1 :] == [*END, "raydio.turn"]
+        between = set(types[2 + len(TURN) : -len(END) - 1])
         assert between == {
             "response.output_audio_transcript.delta",
             "response.output_audio.delta",

@@ -14,6 +14,7 @@ import soundfile
 from serve_apps import media
 from serve_apps.args import SttArgs
 from serve_apps.errors import AudioUnreadable, EmptyInput, UnknownName
+from serve_apps.samples import to_int16
 from serve_apps.settings import ASSETS
 from serve_apps.stt import SttStage
 from serve_apps.transcription import BLOCK_S, stream_file
@@ -105,7 +106,7 @@ async def test_three_hours_of_mostly_silence(tmp_path: Path) -> None:
         for n in range(180):
             piece = minute.copy()
             if n in {0, 90, 179}:
-                piece[: len(speech)] = media.to_int16(speech)
+                piece[: len(speech)] = to_int16(speech)
             file.write(piece)
     stt = SttStage(SttArgs(max_audio_s=BLOCK_S))
     final = (await heard(stt, path))[-1]

@@ -15,7 +15,8 @@ import gradio as gr
 
 from serve_apps.contracts import Clients, Stt, Tts
 from serve_apps.errors import RaydioError
-from serve_apps.media import read, to_int16
+from serve_apps.media import read
+from serve_apps.samples import to_int16
 from serve_apps.settings import ASSETS
 
 SAMPLE = ASSETS / "samples" / "question.ogg"

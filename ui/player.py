@@ -17,7 +17,7 @@ from typing import Any, Self
 
 import gradio as gr
 
-from serve_apps.media import resample, to_int16
+from serve_apps.samples import resample, to_int16
 from serve_apps.settings import ASSETS
 from serve_apps.wire import Audio
 

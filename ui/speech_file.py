@@ -14,7 +14,8 @@ import soxr
 from gradio.utils import get_upload_folder
 
 from serve_apps.errors import UnknownName
-from serve_apps.media import FORMATS, codec_rate_hz, to_int16
+from serve_apps.media import FORMATS, codec_rate_hz
+from serve_apps.samples import to_int16
 from serve_apps.wire import Audio, Samples
 
 CHOICES = {"WAV": "wav", "FLAC": "flac", "OGG": "ogg", "MP3": "mp3"}

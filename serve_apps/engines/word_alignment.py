@@ -12,7 +12,7 @@ import numpy as np
 import pocketsphinx
 
 from serve_apps.engines.pronunciation import letters_to_phones, number_words
-from serve_apps.media import to_int16
+from serve_apps.samples import to_int16
 from serve_apps.wire import Samples, Word
 
 _FRAMES_PER_S = 100

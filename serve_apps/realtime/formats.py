@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_apps.errors import AudioUnreadable
-from serve_apps.media import StreamResampler, from_int16, resample, to_int16
 from serve_apps.realtime.config import AudioFormat, Pcm
+from serve_apps.samples import StreamResampler, from_int16, resample, to_int16
 from serve_apps.wire import STT_RATE_HZ, Audio, Samples
 
 __all__ = ["Decoder", "Encoder", "duration_ms", "from_bytes", "to_bytes"]

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from serve_apps.media import resample
 from serve_apps.realtime.captions import CaptionWord, caption_words, estimated_s
+from serve_apps.samples import resample
 from serve_apps.wire import STT_RATE_HZ, Audio, AudioSegment, Samples, Word
 
 LINGER_S = 0.4
@@ -74,7 +74,7 @@ class Playback:
             self._complete_clause()
             self.clauses.append(self._new_clause(segment))
         clause = self.clauses[-1]
-        clause.marks += [_later(word, clause.duration_s) for word in segment.audio.words]
+        clause.marks += [word.later(clause.duration_s) for word in segment.audio.words]
         clause.duration_s += segment.audio.duration_s
         self.sent_s += segment.audio.duration_s
         self._keep(segment.audio)
@@ -171,10 +171,6 @@ def _heard(clause: SpokenClause, until_s: float) -> str:
         return clause.shown
     begun = [word for word in clause.words() if word.start_s < until_s]
     return clause.shown[: begun[-1].shown_end] if begun else ""
-
-
-def _later(word: Word, by_s: float) -> Word:
-    return Word(text=word.text, start_s=word.start_s + by_s, end_s=word.end_s + by_s)
 
 
 def _now_s() -> float:

@@ -15,6 +15,7 @@ from serve_apps.args import SttArgs
 from serve_apps.clients import SttClient
 from serve_apps.realtime.config import G711, AudioFormat, Pcm
 from serve_apps.realtime.formats import to_bytes
+from serve_apps.samples import resample
 from serve_apps.wire import STT_RATE_HZ, Audio, Samples, SttOptions
 from tests.dialogue import DIALOGUE, utter, word_errors
 from tests.live import applications
@@ -60,7 +61,7 @@ async def test_a_session_hears_as_well_as_files_are_transcribed(url: str, format
     for samples, text in recordings():
         sound = sent(samples, format_.rate_hz, subtype)
         file = received(sound, format_.rate_hz, subtype)
-        file = media.resample(file, format_.rate_hz, STT_RATE_HZ)
+        file = resample(file, format_.rate_hz, STT_RATE_HZ)
         known.append(text)
         whole.append(await transcribed(file))
         audio = {"input": {"format": format_.model_dump(), "turn_detection": DETECTION}}
@@ -84,7 +85,7 @@ async def test_stt_takes_as_much_as_it_says_in_one_call() -> None:
 def sent(samples: Samples, rate_hz: int, subtype: str) -> bytes:
     """A recording in a format of the protocol."""
     file = io.BytesIO()
-    samples = media.resample(samples, STT_RATE_HZ, rate_hz)
+    samples = resample(samples, STT_RATE_HZ, rate_hz)
     soundfile.write(file, samples, rate_hz, format="RAW", subtype=subtype)
     return file.getvalue()
 
