@@ -12,11 +12,18 @@ import os
 import secrets
 import time
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from serve_apps.settings import settings
 
 COOKIE_MAX_AGE_S = 30 * 24 * 3600
+OWNER = "owner"
+"""The user that everybody with the token is, where no proxy names others."""
+USER = "raydio.user"
+"""Where a request's ASGI scope holds its user, put there by the door."""
+MAX_USER_CHARACTERS = 200
 
 
 def token() -> str:
@@ -34,6 +41,12 @@ def _stored(path: Path) -> str:
     with os.fdopen(descriptor, "w") as file:
         file.write(secrets.token_urlsafe(32))
     return path.read_text()
+
+
+def user_of(scope: Mapping[str, Any]) -> str:
+    """The user of a request or WebSocket, from its ASGI scope."""
+    found: str = scope.get(USER, OWNER)
+    return found
 
 
 class Credential:

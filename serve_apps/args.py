@@ -106,11 +106,78 @@ class RerankerArgs(StageArgs):
     max_waiting: int = Field(default=64, ge=0)
 
 
+class KnowledgeArgs(Args):
+    """Documents: the vector store and their catalogue."""
+
+    engine: str = "milvus"
+    """A name from `serve_apps.engines.ENGINES["knowledge"]`, or `package.module:Class`."""
+    max_waiting: int = Field(default=256, ge=0)
+    engine_options: dict[str, Any] = Field(default_factory=dict)
+
+
+class RetrievalArgs(Args):
+    """How a turn uses documents, where the caller does not say."""
+
+    n_candidates: int = Field(default=12, ge=1, le=200)
+    """Passages that the search gives the reranker."""
+    n_passages: int = Field(default=4, ge=1, le=50)
+    """Passages that the model reads, if they fit."""
+    max_context_tokens: int = Field(default=400, ge=50)
+    """Of all passages together, in the language model's own tokens: reading them is most of the time to the
+    first word on a machine without a GPU."""
+    min_score: float = 0.3
+    """Reranked passages below are not used; the scale is the reranker's (cosine: -1 to 1)."""
+    min_cosine: float = Field(default=0.3, ge=-1, le=1)
+    """The same where nothing reranks."""
+    rewrite: Literal["join", "model", "off"] = "join"
+    """How a follow-up is made to stand alone: with the question before it, by the model (for larger ones),
+    or not at all."""
+    timeout_s: float = Field(default=5.0, gt=0)
+    """A slower search is done without, and said."""
+
+
 class ConductorArgs(Args):
     """The chat and voice conductors."""
 
     turn_timeout_s: float = Field(default=300.0, gt=0)
     """A turn that takes longer fails with StageTimeout."""
+    retrieval: RetrievalArgs = RetrievalArgs()
+
+
+class ConversationsArgs(Args):
+    """Stored conversations."""
+
+    unwatched_s: float = Field(default=30.0, ge=0)
+    """An answer that nobody has watched for so long is stopped."""
+    save_every_s: float = Field(default=0.25, gt=0)
+    """How often an answer under way is stored; other replicas follow it from there."""
+
+
+class IngestArgs(Args):
+    """Reading and embedding documents: limits of one replica."""
+
+    max_file_mb: int = Field(default=200, ge=1)
+    max_pages: int = Field(default=5000, ge=1)
+    max_text_mb: int = Field(default=20, ge=1)
+    """Text of one document."""
+    max_unpacked_mb: int = Field(default=500, ge=1)
+    """What an archive, or an archive-like format (DOCX, XLSX, EPUB), may unpack to."""
+    max_files: int = Field(default=2000, ge=1)
+    """Files in one call, archives opened."""
+    parse_timeout_s: float = Field(default=120.0, gt=0)
+    parse_memory_mb: int = Field(default=2048, ge=256)
+    """Of the process that reads one file."""
+    max_audio_s: float = Field(default=4 * 3600.0, gt=0)
+    passage_characters: int = Field(default=700, ge=100)
+    """About how long a passage is: it must fit the embedding model, several of them the language model."""
+    batch_passages: int = Field(default=256, ge=1)
+    """Passages that are embedded and stored together."""
+    n_at_once: int = Field(default=2, ge=1)
+    """Ingests under way in one replica; more wait."""
+    max_waiting: int = Field(default=32, ge=0)
+    fetch_timeout_s: float = Field(default=30.0, gt=0)
+    private_addresses: bool = False
+    """Fetch from private networks, too (never from link-local and metadata addresses)."""
 
 
 class PageArgs(Args):
@@ -151,4 +218,6 @@ class FrontArgs(Args):
 
     pages: tuple[PageName, ...] = PAGES
     conductor: ConductorArgs = ConductorArgs()
+    conversations: ConversationsArgs = ConversationsArgs()
+    ingest: IngestArgs = IngestArgs()
     realtime: RealtimeArgs = RealtimeArgs()

@@ -1,31 +1,20 @@
-"""Typed clients over Serve handles: streams, deadlines, one retry, cancel, error translation.
+"""Typed clients of the stages and conductors over Serve handles.
 
 The same Protocols as the stage objects themselves (`serve_apps.contracts`), so conductors, doors and pages
-do not know which of the two they hold. Foreign errors are translated here and nowhere else.
+do not know which of the two they hold.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import AsyncGenerator, Sequence
-from typing import Any, ClassVar, cast
+from typing import cast
 
-from ray import serve
-from ray.exceptions import RayActorError, RayTaskError
-from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RequestCancelledError
-from ray.serve.handle import DeploymentHandle
-
+from serve_apps.clients_knowledge import ConversationsClient, IngestClient, KnowledgeClient
 from serve_apps.cluster import statuses
 from serve_apps.contracts import Clients
-from serve_apps.errors import (
-    RaydioError,
-    StageBusy,
-    StageFailed,
-    StageTimeout,
-    StageUnavailable,
-)
+from serve_apps.stage_client import StageClient
 from serve_apps.wire import (
     ApplicationStatus,
     Audio,
@@ -33,7 +22,6 @@ from serve_apps.wire import (
     LlmEvent,
     Ranked,
     SpeakRequest,
-    StageReport,
     SttOptions,
     Transcript,
     TranscriptUpdate,
@@ -44,118 +32,6 @@ from serve_apps.wire import (
     VoiceTurnRequest,
 )
 
-RETRY_PAUSE_S = 0.2
-"""Upper bound of the pause before the one retry of a call whose replica died."""
-RESTART_S = 5.0
-"""What a caller is told to wait for while a replica comes back."""
-_LOST = (RayActorError, DeploymentUnavailableError)
-"""The replica died or was unreachable before it answered."""
-
-
-def translate(stage: str, error: Exception) -> RaydioError:
-    """What a foreign error from a call to `stage` means to its caller."""
-    cause = error.cause if isinstance(error, RayTaskError) else error
-    if isinstance(cause, RaydioError):
-        return cause
-    if isinstance(cause, TimeoutError):
-        return StageTimeout(stage, f"The {stage} stage did not answer in time.", "Try again.", RESTART_S)
-    if isinstance(cause, BackPressureError):
-        return StageBusy(stage, f"The {stage} stage is at its limit.", "Try again in a moment.", 1.0)
-    if isinstance(cause, _LOST):
-        return StageUnavailable(
-            stage,
-            f"The {stage} stage was interrupted and is restarting.",
-            "Try again in a few seconds.",
-            RESTART_S,
-        )
-    if isinstance(cause, RequestCancelledError):
-        return StageFailed(stage, f"The request to the {stage} stage was cancelled.")
-    return StageFailed(
-        stage, f"The {stage} stage failed: {type(cause).__name__}.", "The replica's log has the details."
-    )
-
-
-class StageClient:
-    """Calls one deployment. Handles are made on first use: a stage may start after its callers."""
-
-    stage: ClassVar[str]
-
-    def __init__(self, application: str = "", *, timeout_s: float = 120.0) -> None:
-        """Prepare calls to `application` (by default the stage's word).
-
-        Args:
-            application: Serve application whose ingress deployment is the stage.
-            timeout_s: deadline of a unary call, and of each wait for the next item of a stream.
-        """
-        self._application = application or self.stage
-        self._timeout_s = timeout_s
-        self._handle: DeploymentHandle[Any] | None = None
-        self._stream_handle: DeploymentHandle[Any] | None = None
-
-    def _handles(self) -> tuple[DeploymentHandle[Any], DeploymentHandle[Any]]:
-        """Unary and streaming handle; each `.options()` is costly, so both are kept."""
-        if self._handle is None or self._stream_handle is None:
-            try:
-                self._handle = serve.get_app_handle(self._application)
-            except serve.exceptions.RayServeException as error:
-                raise StageUnavailable(
-                    self.stage,
-                    f"The {self.stage} stage is not deployed here.",
-                    "See the home page for what runs.",
-                    RESTART_S,
-                ) from error
-            self._stream_handle = self._handle.options(stream=True)
-        return self._handle, self._stream_handle
-
-    async def _call(self, method: str, *args: object) -> Any:
-        """One idempotent call, retried once when its replica died, all within one deadline."""
-        deadline = time.monotonic() + self._timeout_s
-        try:
-            return await self._attempt(method, args, deadline)
-        except StageUnavailable as error:
-            if not isinstance(error.__cause__, _LOST):
-                raise
-            await asyncio.sleep(random.uniform(0, RETRY_PAUSE_S))  # noqa: S311
-            return await self._attempt(method, args, deadline)
-
-    async def _attempt(self, method: str, args: tuple[object, ...], deadline: float) -> Any:
-        handle, _ = self._handles()
-        response = getattr(handle, method).remote(*args)
-        try:
-            async with asyncio.timeout_at(asyncio.get_running_loop().time() + deadline - time.monotonic()):
-                return await response
-        except asyncio.CancelledError:
-            response.cancel()
-            raise
-        except Exception as error:
-            response.cancel()
-            raise translate(self.stage, error) from error
-
-    async def _stream(self, method: str, request: object, *more: object) -> AsyncGenerator[Any, None]:
-        """Items of a stream, retried once if its replica dies before the first. Closing it cancels."""
-        for attempt in (1, 2):
-            _, handle = self._handles()
-            response = getattr(handle, method).remote(request, *more)
-            started = False
-            try:
-                while True:
-                    async with asyncio.timeout(self._timeout_s):
-                        item = await anext(response)
-                    started = True
-                    yield item
-            except StopAsyncIteration:
-                return
-            except Exception as error:
-                if started or attempt == 2 or not isinstance(error, _LOST):  # noqa: PLR2004
-                    raise translate(self.stage, error) from error
-            finally:
-                response.cancel()
-            await asyncio.sleep(random.uniform(0, RETRY_PAUSE_S))  # noqa: S311
-
-    async def describe(self) -> StageReport:
-        """See `contracts.Described`."""
-        return cast("StageReport", await self._call("describe"))
-
 
 class LlmClient(StageClient):
     """The language model over a handle; see `contracts.Llm`. A retry happens only before the first token."""
@@ -165,6 +41,10 @@ class LlmClient(StageClient):
     def stream_chat(self, request: ChatRequest) -> AsyncGenerator[LlmEvent, None]:
         """See `contracts.Llm.stream_chat`."""
         return self._stream("stream_chat", request)
+
+    async def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """See `contracts.Llm.count_tokens`."""
+        return cast("list[int]", await self._call("count_tokens", texts))
 
 
 class SttClient(StageClient):
@@ -264,5 +144,8 @@ def over_handles() -> Clients:
         reranker=RerankerClient(),
         chat=ChatClient(),
         voice=VoiceClient(),
+        knowledge=KnowledgeClient(),
+        ingest=IngestClient(),
+        conversations=ConversationsClient(),
         cluster=ClusterClient(),
     )

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from serve_apps.contracts_knowledge import Conversations, Ingest, Knowledge
 from serve_apps.wire import (
     ApplicationStatus,
     Audio,
@@ -161,6 +162,10 @@ class Llm(Described, Protocol):
         """Yield deltas (the first at once, later ones coalesced), then one LlmDone."""
         ...
 
+    async def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text as the model reads it, without the template around it."""
+        ...
+
 
 class Stt(Described, Protocol):
     """The speech-to-text stage."""
@@ -240,4 +245,7 @@ class Clients:
     reranker: Reranker
     chat: Chat
     voice: VoiceChat
+    knowledge: Knowledge
+    ingest: Ingest
+    conversations: Conversations
     cluster: Cluster

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect, cookie_parser
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serve_apps.access import COOKIE_MAX_AGE_S, Attempts, Credential
+from serve_apps.access import COOKIE_MAX_AGE_S, MAX_USER_CHARACTERS, OWNER, USER, Attempts, Credential
 from serve_apps.door_guards import LimitedBody, refuse_remote_files, with_security_headers
 from serve_apps.errors import AccessError, Forbidden, RaydioError, TooManyAttempts
 from serve_apps.settings import ASSETS
@@ -39,6 +39,7 @@ class Door:
         credential: what callers must know.
         allowed_origins: other origins whose pages may call with a token (never with the cookie).
         public_url: scheme and host that users see, when a proxy in front changes them.
+        user_header: where an authenticating proxy names the user; empty: all are one.
         max_body_bytes: larger requests are refused with 413, while they arrive.
     """
 
@@ -49,12 +50,14 @@ class Door:
         credential: Credential,
         allowed_origins: tuple[str, ...] = (),
         public_url: str = "",
+        user_header: str = "",
         max_body_bytes: int,
     ) -> None:
         self._app = app
         self._credential = credential
         self._allowed_origins = allowed_origins
         self._public = urlsplit(public_url)
+        self._user_header = user_header
         self._max_body_bytes = max_body_bytes
         self._attempts = Attempts()
 
@@ -85,7 +88,16 @@ class Door:
         if answer is not None:
             await answer(scope, receive, send)
             return
-        await self._pass_through(scope, headers, receive, send)
+        await self._pass_through({**scope, USER: self._user(headers)}, headers, receive, send)
+
+    def _user(self, headers: Headers) -> str:
+        """Whom the proxy in front names, where one is configured to; else the one user that there is."""
+        name = headers.get(self._user_header, "").strip() if self._user_header else OWNER
+        if not 0 < len(name) <= MAX_USER_CHARACTERS:
+            raise AccessError(
+                "The proxy in front did not say who you are.", f"It must send the header {self._user_header}."
+            )
+        return name
 
     def _presented(self, scope: Scope, headers: Headers) -> tuple[bool, bool]:
         """Whether the request carries the token, and whether it carries the cookie."""

@@ -10,6 +10,11 @@ RaydioError
 │   ├── AudioTooLong           over the duration limit                      413
 │   ├── NoSpeech               audio without a voice in it                  422
 │   ├── UnknownName            a voice, language, model or format           404
+│   ├── NotFound               no such document, collection or conversation 404
+│   ├── DocumentUnreadable     not a document, encrypted or broken          415
+│   ├── DocumentTooLarge       over a limit: bytes, pages, unpacked size    413
+│   ├── AddressRefused         a URL that this machine does not fetch       403
+│   ├── EmbeddingMismatch      a collection of another embedding model      409
 │   ├── UnsupportedOption      the engine in use cannot do it
 │   └── ProtocolError          a live session was sent what is no event
 │       ├── EventTooLarge      over the session's limit                     413
@@ -36,17 +41,22 @@ from typing import ClassVar
 
 __all__ = [
     "AccessError",
+    "AddressRefused",
     "AlreadyRunning",
     "AudioTooLong",
     "AudioUnreadable",
     "BodyTooLarge",
     "ConfigError",
     "ContextOverflow",
+    "DocumentTooLarge",
+    "DocumentUnreadable",
+    "EmbeddingMismatch",
     "EmptyInput",
     "EventTooLarge",
     "Forbidden",
     "InputError",
     "NoSpeech",
+    "NotFound",
     "NotRunning",
     "PortInUse",
     "ProtocolError",
@@ -146,6 +156,41 @@ class UnknownName(InputError):
 
     status = 404
     code = "unknown_name"
+
+
+class NotFound(InputError):
+    """There is no such document, collection, conversation or message, or it is another user's."""
+
+    status = 404
+    code = "not_found"
+
+
+class DocumentUnreadable(InputError):
+    """The file is not a document that can be read: unknown kind, encrypted, broken, without text."""
+
+    status = 415
+    code = "document_unreadable"
+
+
+class DocumentTooLarge(InputError):
+    """The file is over a limit: bytes, pages, what it unpacks to, or the time that reading it takes."""
+
+    status = 413
+    code = "document_too_large"
+
+
+class AddressRefused(InputError):
+    """The URL leads to a place that this machine does not fetch from, or to nothing."""
+
+    status = 403
+    code = "address_refused"
+
+
+class EmbeddingMismatch(InputError):
+    """The collection's vectors were made by another embedding model: index it again."""
+
+    status = 409
+    code = "embedding_mismatch"
 
 
 class UnsupportedOption(InputError):

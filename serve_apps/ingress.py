@@ -40,6 +40,7 @@ def behind_door(app: FastAPI) -> ASGIApp:
         credential=Credential(token()),
         allowed_origins=settings().allowed_origins,
         public_url=settings().public_url,
+        user_header=settings().user_header,
         max_body_bytes=JSON_OVERHEAD * settings().max_upload_mb * MIB,
     )
 

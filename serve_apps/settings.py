@@ -27,6 +27,17 @@ class Settings(BaseSettings):
     """Other origins whose pages may call the API from a browser (CORS)."""
     public_url: str = ""
     """Scheme and host users see, when a proxy in front changes them."""
+    user_header: str = ""
+    """Header in which an authenticating proxy in front names the user; it must strip the clients' own. Unset:
+    everybody with the token is one user."""
+    database_url: SecretStr | None = Field(default=None, validation_alias="DATABASE_URL")
+    """PostgreSQL for conversations and the catalogue of documents; unset: SQLite in `home`."""
+    milvus_uri: str = Field(default="", validation_alias="MILVUS_URI")
+    """A Milvus server for the vectors, `https://host:19530`; unset: Milvus Lite in `home`."""
+    milvus_token: SecretStr | None = Field(default=None, validation_alias="MILVUS_TOKEN")
+    """`user:password` or API key of that server."""
+    milvus_ca_file: str = Field(default="", validation_alias="MILVUS_CA_FILE")
+    """Certificate that its TLS is checked against, where the system does not know it."""
     max_upload_mb: int = Field(default=200, ge=1)
     """Largest upload a page accepts, in MiB."""
 

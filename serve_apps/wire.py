@@ -12,6 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from serve_apps.wire_knowledge import Retrieval
+
 Stage = Literal["llm", "stt", "tts", "embeddings", "reranker", "knowledge", "chat", "voice"]
 Samples = NDArray[np.float32]
 """Mono samples, float32 in [-1, 1], shape (n_samples,)."""
@@ -290,6 +292,10 @@ class TurnRequest:
     seed: int | None = None
     stop: tuple[str, ...] = ()
     caller: str = ""
+    user: str = ""
+    """Whose documents may be read."""
+    retrieval: Retrieval | None = None
+    """How documents are used; None: not at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -315,13 +321,30 @@ class Span:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A passage that an answer rests on."""
+    """A passage that an answer rests on; the first of `SourcesFound` is [1] in its text."""
 
     id: str
     title: str
+    """For people: document name and page."""
     text: str
     score: float
+    """The reranker's, or the search's where nothing reranked."""
     url: str = ""
+    """Where its page is shown with the passage marked, relative to the site's root, without a slash first."""
+    document_id: str = ""
+    collection_id: str = ""
+    passage: int = 0
+    """Its index in the document."""
+    page: int = 0
+    start: int = 0
+    end: int = 0
+    """Characters of the page's text."""
+    headings: tuple[str, ...] = ()
+    start_s: float | None = None
+    end_s: float | None = None
+    """In a recording."""
+    sha256: str = ""
+    """Of the document's bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -329,6 +352,8 @@ class SourcesFound:
     """What retrieval found for this turn, best first; before the first TextDelta."""
 
     sources: tuple[Source, ...]
+    query: str = ""
+    """What was searched for, when it is not the user's own words: a follow-up made to stand alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

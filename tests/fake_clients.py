@@ -109,6 +109,9 @@ class FakeLlm(_Described):
             timings=LlmTimings(queue_ms=0, first_token_ms=40, total_ms=100, tokens_per_s=50),
         )
 
+    async def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        return [len(text.split()) for text in texts]
+
 
 class FakeStt(_Described):
     """Hears `TRANSCRIPT`, spread evenly over the audio, two words a segment."""
@@ -353,6 +356,9 @@ def fake_clients(**replaced: Any) -> Clients:
         "reranker": FakeReranker(),
         "chat": FakeChat(),
         "voice": FakeVoiceChat(),
+        "knowledge": None,
+        "ingest": None,
+        "conversations": None,
         "cluster": FakeCluster(),
     }
     return Clients(**{**parts, **replaced})

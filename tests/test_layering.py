@@ -11,11 +11,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-LEAVES = {"wire", "errors", "settings", "args", "contracts", "speech_text", "read_aloud", "writing", "access"}
+LEAVES = {
+    "wire", "wire_knowledge", "wire_conversations", "errors", "settings", "args", "contracts",
+    "contracts_knowledge",
+    "speech_text", "read_aloud", "writing", "access", "citations",
+}  # fmt: skip
 """Nothing of ours but each other; no ray, gradio or torch."""
 SOUND = {"samples", "media", "transcription", "subtitles"}
 """Sound files and transcripts: leaves plus the audio libraries."""
-STAGES = {"llm", "stt", "tts", "embeddings", "reranker"}
+STAGES = {"llm", "stt", "tts", "embeddings", "reranker", "knowledge"}
+DATABASE = {"database", "catalogue", "catalogue_tables", "conversation_store", "conversation_tables"}
+"""What is in the SQL database, and how it is read and written."""
 STAGE_PARTS = {"admission", "batching", "coalesce", "stage_deployment"}
 """Mechanisms that stages are made of."""
 CONDUCTORS = {"chat", "voice", "turns"}
@@ -110,7 +116,9 @@ def test_live_sessions_hold_clients(path: Path) -> None:
 
 
 def test_clients_never_import_a_stage() -> None:
-    assert ours(module("clients")) <= serve_apps(*LEAVES, "metrics", "cluster")
+    for name in ("clients", "clients_knowledge", "stage_client"):
+        allowed = serve_apps(*LEAVES, "metrics", "cluster", "clients_knowledge", "stage_client")
+        assert ours(module(name)) <= allowed
 
 
 @pytest.mark.parametrize("name", existing(COMMAND))

@@ -1,0 +1,279 @@
+"""Protocols of documents and conversations, beside those of `serve_apps.contracts`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from serve_apps.wire import ModelCard, Vectors
+from serve_apps.wire_conversations import (
+    AskRequest,
+    Conversation,
+    ConversationChange,
+    ConversationEvent,
+    ConversationSummary,
+    Exported,
+    ExportFormat,
+    Imported,
+    ListRequest,
+    StoredMessage,
+    Thumb,
+)
+from serve_apps.wire_knowledge import (
+    Collection,
+    Deleted,
+    Document,
+    Filters,
+    IngestEvent,
+    IngestRequest,
+    NewDocument,
+    Page,
+    Passage,
+    SearchMethod,
+    SearchResult,
+    Ticket,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchRequest:
+    """A search as the knowledge stage takes it: the query's words and its vector."""
+
+    user: str
+    query: str
+    vector: Vectors | None
+    """Shape (d,), L2-normalised; None for bm25."""
+    embedding_model: str
+    """`ModelCard.model` of what made the vector; empty for bm25."""
+    collections: tuple[str, ...] = ()
+    """Ids; empty: every one that the user may read."""
+    method: SearchMethod = "hybrid"
+    limit: int = 20
+    filters: Filters = field(default_factory=Filters)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassageVector:
+    """A passage with its vector, for maps and exports."""
+
+    document_id: str
+    document_name: str
+    passage: Passage
+    vector: Vectors
+    """Shape (d,)."""
+
+
+class Knowledge(Protocol):
+    """The knowledge stage: collections of documents, their passages and vectors.
+
+    Every call names its user, and answers as if what the user may not read did not exist (NotFound).
+    """
+
+    async def card(self) -> ModelCard:
+        """What stores the vectors."""
+        ...
+
+    async def collections(self, user: str) -> list[Collection]:
+        """Those the user may read, own ones first, by name. Every user has "Documents", made on first use."""
+        ...
+
+    async def create_collection(self, user: str, name: str, *, shared: bool = False) -> Collection:
+        """Raises InputError for a name that is taken or empty."""
+        ...
+
+    async def change_collection(
+        self, user: str, collection_id: str, *, name: str | None = None, shared: bool | None = None
+    ) -> Collection:
+        """Rename, share, unshare; the owner only (Forbidden)."""
+        ...
+
+    async def delete_collection(self, user: str, collection_id: str) -> Deleted:
+        """With all its documents; verified like `delete`."""
+        ...
+
+    async def documents(self, user: str, collection_id: str) -> list[Document]:
+        """By name."""
+        ...
+
+    async def document(self, user: str, document_id: str) -> Document:
+        """One document."""
+        ...
+
+    async def tag(self, user: str, document_id: str, tags: Sequence[str]) -> Document:
+        """Replace its tags."""
+        ...
+
+    async def begin(
+        self, user: str, collection_id: str, document: NewDocument, embedding_model: str, dimensions: int
+    ) -> Ticket:
+        """Start adding a document; nothing of it can be found before `commit`.
+
+        Raises:
+            EmbeddingMismatch: the collection's vectors came from another model.
+            Forbidden: the collection is another user's.
+        """
+        ...
+
+    async def add_pages(self, ticket: Ticket, pages: Sequence[Page], original: bytes | None = None) -> None:
+        """Store its pages, and (with the first call) the file itself, for reading."""
+        ...
+
+    async def add_passages(self, ticket: Ticket, passages: Sequence[Passage], vectors: Vectors) -> None:
+        """Store a batch: `vectors` float32, shape (len(passages), d), L2-normalised. Idempotent by index."""
+        ...
+
+    async def commit(self, ticket: Ticket) -> Document:
+        """Make it findable, durably, in place of a document of the same name; the acknowledgement."""
+        ...
+
+    async def abandon(self, ticket: Ticket) -> None:
+        """Forget a document that was begun and not committed."""
+        ...
+
+    async def delete(self, user: str, document_id: str) -> Deleted:
+        """No search returns it from the moment this is called; ends when the store has been counted."""
+        ...
+
+    async def search(self, request: SearchRequest) -> SearchResult:
+        """The passages nearest to the query; over several collections, merged.
+
+        Raises:
+            EmbeddingMismatch: a collection's vectors came from another model.
+        """
+        ...
+
+    async def neighbours(
+        self, user: str, document_id: str, index: int, n_before: int = 1, n_after: int = 1
+    ) -> list[Passage]:
+        """The passage and those around it, in order."""
+        ...
+
+    async def page(self, user: str, document_id: str, number: int) -> Page:
+        """One page's text."""
+        ...
+
+    async def original(self, user: str, document_id: str) -> bytes:
+        """The file as it was given."""
+        ...
+
+    async def n_vectors(self, user: str, collection_id: str, document_id: str | None = None) -> int:
+        """Counted in the vector store itself."""
+        ...
+
+    async def vectors(
+        self, user: str, collection_id: str, *, limit: int = 10_000, offset: int = 0
+    ) -> list[PassageVector]:
+        """Passages with their vectors, in document order."""
+        ...
+
+    async def begin_reindex(
+        self, user: str, collection_id: str, embedding_model: str, dimensions: int
+    ) -> str:
+        """An id under which new vectors of all passages are gathered beside the old ones."""
+        ...
+
+    async def passages(
+        self, user: str, collection_id: str, *, limit: int = 1000, offset: int = 0
+    ) -> list[tuple[str, Passage]]:
+        """(document id, passage) in a stable order: what a re-index embeds."""
+        ...
+
+    async def add_reindexed(
+        self, reindex_id: str, passages: Sequence[tuple[str, Passage]], vectors: Vectors
+    ) -> None:
+        """A batch of the new vectors."""
+        ...
+
+    async def finish_reindex(self, reindex_id: str) -> Collection:
+        """The new vectors take the old ones' place, at once."""
+        ...
+
+
+class Ingest(Protocol):
+    """Reads, cuts, embeds and stores documents."""
+
+    def stream_ingest(self, request: IngestRequest) -> AsyncGenerator[IngestEvent, None]:
+        """Yield progress, one FileAdded/FileSkipped/FileFailed a file, and IngestDone at the end.
+
+        Closing the iterator cancels: files that were acknowledged stay, the one under way leaves nothing.
+        """
+        ...
+
+    def stream_reindex(self, user: str, collection_id: str) -> AsyncGenerator[IngestEvent, None]:
+        """Embed a collection again with the model that runs now: FileProgress (one "file"), IngestDone."""
+        ...
+
+
+class Conversations(Protocol):
+    """Stored conversations and the answers being written in them. NotFound for what is not the user's."""
+
+    async def summaries(self, request: ListRequest) -> list[ConversationSummary]:
+        """Pinned ones first, then newest change first."""
+        ...
+
+    async def folders(self, user: str) -> tuple[list[str], list[str]]:
+        """Every folder and every tag in use."""
+        ...
+
+    async def open(self, user: str, conversation_id: str) -> Conversation:
+        """The branch that is shown."""
+        ...
+
+    async def change(self, user: str, conversation_id: str, change: ConversationChange) -> Conversation:
+        """Rename, file, tag, pin, show another branch."""
+        ...
+
+    async def delete(self, user: str, conversation_ids: Sequence[str]) -> int:
+        """Really: messages, sources and feedback too; a running answer is stopped. How many were deleted."""
+        ...
+
+    def ask(self, request: AskRequest) -> AsyncGenerator[ConversationEvent, None]:
+        """Store the question, then answer it: Asked, the turn's events, AnswerStored.
+
+        The answer goes on when this iterator is closed; `stop` ends it, and so does nobody watching it
+        (neither this iterator nor a `follow`) for `unwatched_s`.
+        """
+        ...
+
+    def follow(self, user: str, conversation_id: str) -> AsyncGenerator[ConversationEvent, None]:
+        """Join the running answer, from any replica: Joined, the events from there on, AnswerStored.
+
+        Ends at once, empty, when nothing is being written.
+        """
+        ...
+
+    async def stop(self, user: str, conversation_id: str) -> None:
+        """Stop the running answer; what came stays. Nothing happens when there is none."""
+        ...
+
+    async def feedback(
+        self, user: str, message_id: str, thumb: Thumb | None, comment: str = ""
+    ) -> StoredMessage:
+        """Thumbs and a comment on an answer; None takes them back."""
+        ...
+
+    async def export(self, user: str, conversation_ids: Sequence[str], as_format: ExportFormat) -> Exported:
+        """One file; of several conversations one JSON, or a ZIP of Markdown or PDF files. Empty: all."""
+        ...
+
+    async def export_feedback(self, user: str) -> Exported:
+        """JSONL: question, answer, thumb, comment, model, sources, a line each."""
+        ...
+
+    async def import_file(self, user: str, data: bytes) -> Imported:
+        """Ours (JSON) or ChatGPT's `conversations.json`, also inside its ZIP; twice changes nothing.
+
+        Raises:
+            DocumentUnreadable: neither of them.
+        """
+        ...
+
+
+__all__ = [
+    "Conversations",
+    "Ingest",
+    "Knowledge",
+    "PassageVector",
+    "SearchRequest",
+]
