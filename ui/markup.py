@@ -7,6 +7,7 @@ shown. The page's Content-Security-Policy stops that too; this keeps it readable
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 BREAK = "\u200b"
 """Zero-width space: after `<` or `!` it undoes their meaning, invisibly and reversibly."""
@@ -25,11 +26,16 @@ _CODE = re.compile(
 
 def defuse(text: str) -> str:
     """Turn images into links, and tags with attributes or active tags into text, outside of code."""
+    return outside_code(text, lambda prose: _HARMFUL.sub(rf"\g<0>{BREAK}", prose))
+
+
+def outside_code(text: str, change: Callable[[str], str]) -> str:
+    """The text with its stretches between code blocks and code spans changed."""
     parts, end = [], 0
     for code in _CODE.finditer(text):
-        parts += [_HARMFUL.sub(rf"\g<0>{BREAK}", text[end : code.start()]), code.group()]
+        parts += [change(text[end : code.start()]), code.group()]
         end = code.end()
-    return "".join([*parts, _HARMFUL.sub(rf"\g<0>{BREAK}", text[end:])])
+    return "".join([*parts, change(text[end:])])
 
 
 def restore(text: str) -> str:

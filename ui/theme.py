@@ -155,9 +155,13 @@ def theme() -> gr.themes.Base:
     return Raydio()
 
 
+STYLES = ("theme", "documents")
+"""The style sheet's parts, in `assets`."""
+
+
 def css() -> str:
     """The style sheet that every page is mounted with."""
-    return (ASSETS / "theme.css").read_text()
+    return "\n".join((ASSETS / f"{name}.css").read_text() for name in STYLES)
 
 
 def head() -> str:

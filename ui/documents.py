@@ -1,0 +1,74 @@
+"""The documents panel of the chat page: what there is, how it is added and deleted, and what an answer uses.
+
+Uploads, lists and deletions go from the browser to the REST door (`/v1/collections`, `/v1/documents`): they
+hold no slot of Gradio's queue, report progress as it happens, and end when the tab is closed. What the chat's
+handler needs to know is the value of one component, `DocumentsPanel.choice`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import gradio as gr
+from gradio.blocks import Block
+from gradio.components import Component
+
+from serve_apps.contracts import Clients
+from serve_apps.wire_knowledge import KnowledgeMode, Retrieval, SearchMethod
+from ui import sources
+
+MOST_COLLECTIONS = 50
+MOST_PASSAGES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentsPanel:
+    """The panel's component that a chat's handler reads."""
+
+    choice: gr.JSON
+    """What is searched and how; the panel's script sets it."""
+
+    def inputs(self) -> set[Block]:
+        """To be among a handler's inputs."""
+        return {self.choice}
+
+    def retrieval(self, values: Mapping[Component, Any]) -> Retrieval | None:
+        """How this turn uses documents; None when it does not, and then costs nothing."""
+        return retrieval(values[self.choice])
+
+
+def panel(clients: Clients) -> DocumentsPanel:
+    """Draw the panel here, and the viewer of passages."""
+    del clients
+    choice = gr.JSON(value=None, visible="hidden", elem_id="ray-documents-choice")
+    sources.viewer()
+    return DocumentsPanel(choice)
+
+
+def retrieval(choice: Any) -> Retrieval | None:
+    """A turn's use of documents from what the panel's script says, which a browser may have changed."""
+    if not isinstance(choice, dict) or not choice.get("n_documents"):
+        return None
+    mode: Any = choice.get("mode")
+    method: Any = choice.get("method", "hybrid")
+    if mode not in get_args(KnowledgeMode) or mode == "no_documents" or method not in get_args(SearchMethod):
+        return None
+    return Retrieval(
+        mode=mode,
+        collections=tuple(str(id_) for id_ in choice.get("collections") or ())[:MOST_COLLECTIONS],
+        method=method,
+        rerank=bool(choice.get("rerank", True)),
+        n_passages=_whole(choice.get("n_passages")),
+        min_score=_number(choice.get("min_score")),
+    )
+
+
+def _whole(given: Any) -> int | None:
+    number = _number(given)
+    return None if number is None else max(1, min(MOST_PASSAGES, int(number)))
+
+
+def _number(given: Any) -> float | None:
+    return float(given) if isinstance(given, (int, float)) and not isinstance(given, bool) else None
