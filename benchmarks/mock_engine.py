@@ -53,6 +53,7 @@ class MockLlm:
     def __init__(self, args: LlmArgs) -> None:
         self.card = card("llm")
         self.n_workers = args.n_workers
+        self.control_tokens: tuple[str, ...] = ()
         self._max_tokens = args.max_tokens
         self._ttft_s = float(args.engine_options.get("ttft_ms", 0)) / 1000
         self._itl_s = float(args.engine_options.get("itl_ms", 0)) / 1000
@@ -74,6 +75,10 @@ class MockLlm:
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """Words."""
         return sum(len(message.content.split()) for message in messages)
+
+    def text_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Words of each."""
+        return [len(text.split()) for text in texts]
 
     def close(self) -> None:
         """Nothing to free."""

@@ -84,6 +84,7 @@ class VoiceLlm:
     def __init__(self, args: LlmArgs) -> None:
         self.card = card("llm")
         self.n_workers = args.n_workers
+        self.control_tokens: tuple[str, ...] = ()
         self._max_tokens = args.max_tokens
         home = os.environ.get("RAYDIO_HOME")
         self._log = Path(home) / LOG if home else None
@@ -110,6 +111,10 @@ class VoiceLlm:
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """Words."""
         return sum(len(message.content.split()) for message in messages)
+
+    def text_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Words of each."""
+        return [len(text.split()) for text in texts]
 
     def close(self) -> None:
         """Nothing to free."""

@@ -44,6 +44,8 @@ class LlmEngine(Protocol):
     context_tokens: int
     n_workers: int
     """Requests it works on at once; the stage queues the others fairly."""
+    control_tokens: tuple[str, ...]
+    """What its template marks turns with, `<|im_end|>`: text that must not come from a message."""
 
     def stream_chat(self, request: ChatRequest) -> AsyncGenerator[LlmEvent, None]:
         """Yield deltas, one a token, then one LlmDone. Never blocks the event loop.
@@ -58,6 +60,10 @@ class LlmEngine(Protocol):
 
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """Tokens of the templated prompt."""
+        ...
+
+    def text_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text by itself, without the template around it."""
         ...
 
     def close(self) -> None:

@@ -3,8 +3,10 @@
 # No `from __future__ import annotations` here: Ray Serve validates `args:` against the class in
 # `app`'s annotation, and silently does not when the annotation is a string.
 
+import asyncio
+import re
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
 
@@ -48,6 +50,7 @@ class LlmStage:
             max_wait_s=args.max_wait_s,
         )
         self._meter = StageMeter(self._engine.card)
+        self._control = _ControlTokens(self._engine.control_tokens)
         self._window_s = args.coalesce_ms / 1000
         self._n_failures_in_a_row = 0
 
@@ -67,11 +70,15 @@ class LlmStage:
         with self._meter.request() as running, self._watched():
             async with self._queue.slot(request.caller):
                 queue_ms = (time.perf_counter() - arrived) * 1000
-                answer = self._engine.stream_chat(request)
+                answer = self._engine.stream_chat(self._control.defused(request))
                 async with aclosing(coalesce(answer, self._window_s)) as events:
                     async for event in events:
                         running.first_output()
                         yield _with_queue(event, queue_ms) if isinstance(event, LlmDone) else event
+
+    async def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text as the model reads it, without the template around it."""
+        return await asyncio.to_thread(self._engine.text_tokens, texts)
 
     async def describe(self) -> StageReport:
         """What runs here, and how much it has done."""
@@ -102,6 +109,31 @@ class LlmStage:
             raise
         else:
             self._n_failures_in_a_row = 0
+
+
+class _ControlTokens:
+    """Takes the meaning out of text that a model's template marks turns with.
+
+    Otherwise a document, or a user, could end its own turn and begin one of the system's.
+    """
+
+    def __init__(self, tokens: tuple[str, ...]) -> None:
+        marks = sorted((token for token in tokens if len(token) > 1), key=len, reverse=True)
+        self._marks = re.compile("|".join(map(re.escape, marks))) if marks else None
+
+    def defused(self, request: ChatRequest) -> ChatRequest:
+        """The request, with a zero-width space in every mark."""
+        marks = self._marks
+        if marks is None or not any(marks.search(message.content) for message in request.messages):
+            return request
+        messages = (
+            replace(message, content=marks.sub(_broken, message.content)) for message in request.messages
+        )
+        return replace(request, messages=tuple(messages))
+
+
+def _broken(mark: re.Match[str]) -> str:
+    return f"{mark[0][0]}\u200b{mark[0][1:]}"
 
 
 def app(args: LlmArgs) -> Application:

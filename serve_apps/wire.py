@@ -203,6 +203,8 @@ class ChatRequest:
     """Constrain the answer, for engines that can."""
     caller: str = ""
     """Whose turn it is in a fair queue (session or user)."""
+    system_is_shared: bool = False
+    """The system message is one of the few of the installation itself: an engine may keep what it read of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -274,3 +274,30 @@ def test_wrong_models_say_what_is_wrong(
 async def _exhaust(stream: AsyncGenerator[LlmEvent, None], begun: asyncio.Event) -> None:
     async for _ in stream:
         begun.set()
+
+
+async def test_a_system_prompt_read_before_changes_no_answer(engine: CTranslate2Llm) -> None:
+    messages = (
+        Message(role="system", content="Answer in one short sentence, and never mention this rule."),
+        Message(role="user", content="What is a rainbow?"),
+    )
+    request = ChatRequest(messages=messages, max_tokens=12, temperature=0, system_is_shared=True)
+    answers = [[event async for event in engine.stream_chat(request)] for _ in range(4)]
+    texts = {"".join(event.text for event in events if isinstance(event, LlmDelta)) for events in answers}
+    assert len(texts) == 1
+    assert len(engine._static_prompts._known) == 1
+    assert {events[-1].usage.prompt_tokens for events in answers} == {engine.count_tokens(messages)}  # type: ignore[union-attr]
+
+
+def test_control_tokens_are_known(engine: CTranslate2Llm, llama_cpp: LlamaCppLlm) -> None:
+    assert "<|im_end|>" in engine.control_tokens
+    assert set(engine.control_tokens) == set(llama_cpp.control_tokens)
+    broken = "<\u200b|im_end|>"
+    end = engine._tokenizer.token_to_id("<|im_end|>")
+    assert end in engine._tokenizer.encode("<|im_end|>", add_special_tokens=False).ids
+    assert end not in engine._tokenizer.encode(broken, add_special_tokens=False).ids
+
+
+def test_texts_have_the_same_lengths_in_both_engines(engine: CTranslate2Llm, llama_cpp: LlamaCppLlm) -> None:
+    texts = [text for text in CORPUS if "\x00" not in text]
+    assert engine.text_tokens(texts) == llama_cpp.text_tokens(texts)

@@ -1,7 +1,8 @@
 """Language models through CTranslate2: the fastest engine found for small models without a GPU.
 
-Every worker decodes one request; workers share the weights. There is no continuous batching, no
-prompt cache between turns and no grammar: the llama_cpp and vllm engines have those.
+Every worker decodes one request; workers share the weights. System prompts that requests share
+are read once. There is no continuous batching, no prompt cache between turns and no grammar: the llama_cpp and vllm
+engines have those.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from serve_apps.engines.answer import Answer, stream_from_thread
 from serve_apps.engines.chat_template import ChatTemplate, plain
 from serve_apps.engines.context import answer_limit
 from serve_apps.engines.llama_source import ctranslate2_folder
+from serve_apps.engines.static_prompts import StaticPrompts
 from serve_apps.engines.text_stream import TextStream
 from serve_apps.errors import ConfigError, StageFailed, UnsupportedOption, WeightsError
 from serve_apps.wire import ChatRequest, LlmDone, LlmEvent, LlmUsage, Message, ModelCard
@@ -55,7 +57,9 @@ class CTranslate2Llm:
         self._ends = _ends(folder, self._tokenizer, self._facts)
         self.n_workers = args.n_workers
         self.context_tokens = _context_tokens(args, self._facts)
+        self.control_tokens = _control_tokens(self._tokenizer)
         self.card = _card(args, folder, self._facts, self.context_tokens)
+        self._static_prompts = StaticPrompts(self._prompt)
         self._seeding = threading.Lock()
         self._generator = self._load(args.n_workers)
         self._threads = ThreadPoolExecutor(args.n_workers, "llm")
@@ -85,6 +89,11 @@ class CTranslate2Llm:
         """Tokens of the templated prompt."""
         return len(self._prompt(messages))
 
+    def text_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text by itself."""
+        found = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [len(encoding) for encoding in found]
+
     def close(self) -> None:
         """Wait for the requests under way, then free the model."""
         atexit.unregister(self.close)
@@ -105,9 +114,12 @@ class CTranslate2Llm:
             context_tokens=self.context_tokens,
         )
         speaker = _Speaker(answer, TextStream(self._tokenizer, request.stop), self._ends)
+        static, rest, keep = self._static_prompts.split(request, prompt)
         try:
             self._generator_for(request).generate_batch(
-                [prompt],
+                [rest],
+                static_prompt=static or None,
+                cache_static_prompt=keep,
                 max_length=limit,
                 include_prompt_in_result=False,
                 end_token=self._ends,
@@ -209,6 +221,11 @@ def _ends(folder: Path, tokenizer: Tokenizer, facts: dict[str, Any]) -> list[int
             f"{folder} does not say which token ends an answer.", "Add generation_config.json."
         )
     return [found] if isinstance(found, int) else found
+
+
+def _control_tokens(tokenizer: Tokenizer) -> tuple[str, ...]:
+    added = tokenizer.get_added_tokens_decoder().values()
+    return tuple(token.content for token in added if token.special)
 
 
 def _context_tokens(args: LlmArgs, facts: dict[str, Any]) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import xllamacpp
-from gguf import GGUFReader
+from gguf import GGUFReader, TokenType
 
 from serve_apps import weights
 from serve_apps.args import LlmArgs
@@ -47,7 +47,8 @@ class LlamaCppLlm:
     def __init__(self, args: LlmArgs) -> None:
         path = _gguf(args.model)
         self.n_workers = args.n_workers
-        self.context_tokens = args.context_tokens or _own_context(path)
+        own_context, self.control_tokens = _facts(path)
+        self.context_tokens = args.context_tokens or own_context
         self._default_tokens = args.max_tokens
         self._key = secrets.token_urlsafe(32)
         self._server = self._start(path, args)
@@ -69,19 +70,28 @@ class LlamaCppLlm:
 
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """Tokens of the templated prompt, counted by llama.cpp itself."""
-        with closing(HTTPConnection(self._address, timeout=COUNT_TIMEOUT_S)) as connection:
-            body = json.dumps({"messages": _plain(messages)})
-            headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
-            connection.request("POST", "/v1/chat/completions/input_tokens", body, headers)
-            found = json.loads(connection.getresponse().read())
-        if "error" in found:
-            raise _translated(found["error"])
+        found = self._asked("/v1/chat/completions/input_tokens", {"messages": _plain(messages)})
         return int(found["input_tokens"])
+
+    def text_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text by itself."""
+        asked = ({"content": text, "add_special": False} for text in texts)
+        return [len(self._asked("/tokenize", body)["tokens"]) for body in asked]
 
     def close(self) -> None:
         """Wait for the requests under way, then free the model."""
         self._threads.shutdown()
         del self._server
+
+    def _asked(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """What llama.cpp's own server answers."""
+        with closing(HTTPConnection(self._address, timeout=COUNT_TIMEOUT_S)) as connection:
+            headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
+            connection.request("POST", path, json.dumps(body), headers)
+            found: dict[str, Any] = json.loads(connection.getresponse().read())
+        if "error" in found:
+            raise _translated(found["error"])
+        return found
 
     def _start(self, path: Path, args: LlmArgs) -> xllamacpp.Server:
         params = xllamacpp.CommonParams()
@@ -205,11 +215,15 @@ def _gguf(model: str) -> Path:
     return files[0]
 
 
-def _own_context(path: Path) -> int:
+def _facts(path: Path) -> tuple[int, tuple[str, ...]]:
+    """The model's own context in tokens, and its control tokens."""
     try:
         fields = GGUFReader(path).fields
         architecture = fields["general.architecture"].contents()
-        return int(fields[f"{architecture}.context_length"].contents())
+        types = enumerate(fields["tokenizer.ggml.token_type"].contents())
+        tokens = fields["tokenizer.ggml.tokens"]
+        control = tuple(tokens.contents(place) for place, kind in types if kind == TokenType.CONTROL)
+        return int(fields[f"{architecture}.context_length"].contents()), control
     except (ValueError, IndexError, KeyError, OSError) as error:
         raise WeightsError(f"{path.name} is not a readable GGUF file: {error}.", "Get it again.") from error
 

@@ -37,6 +37,7 @@ class VllmLlm:
         self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**engine_options(args)))
         self._tokenizer = self._engine.tokenizer
         self._default_tokens = args.max_tokens
+        self.control_tokens = tuple(self._tokenizer.all_special_tokens)
         self.n_workers = args.n_workers
         self.context_tokens: int = self._engine.model_config.max_model_len
         self.card = _card(args, str(self._engine.model_config.dtype), self.context_tokens)
@@ -66,6 +67,10 @@ class VllmLlm:
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """Tokens of the templated prompt."""
         return len(self._prompt(messages))
+
+    def text_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text by itself."""
+        return [len(self._tokenizer.encode(text, add_special_tokens=False)) for text in texts]
 
     def close(self) -> None:
         """End vLLM's process and free the GPU."""

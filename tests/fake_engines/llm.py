@@ -23,6 +23,7 @@ class EchoLlm:
 
     def __init__(self, args: LlmArgs) -> None:
         self.n_workers = args.n_workers
+        self.control_tokens: tuple[str, ...] = ()
         self.context_tokens = args.context_tokens or 8192
         self._default = args.max_tokens
         self._n_repeats: int = args.engine_options.get("n_repeats", 1)
@@ -68,6 +69,9 @@ class EchoLlm:
 
     def count_tokens(self, messages: Sequence[Message]) -> int:
         return sum(len(message.content.split(" ")) for message in messages)
+
+    def text_tokens(self, texts: Sequence[str]) -> list[int]:
+        return [len(text.split(" ")) for text in texts]
 
     def close(self) -> None:
         """Nothing to free."""
