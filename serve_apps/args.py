@@ -125,6 +125,8 @@ class RetrievalArgs(Args):
     max_context_tokens: int = Field(default=400, ge=50)
     """Of all passages together, in the language model's own tokens: reading them is most of the time to the
     first word on a machine without a GPU."""
+    max_history_tokens: int = Field(default=150, ge=0)
+    """Of the conversation before, beside passages."""
     min_score: float = 0.3
     """Reranked passages below are not used; the scale is the reranker's (cosine: -1 to 1)."""
     min_cosine: float = Field(default=0.3, ge=-1, le=1)

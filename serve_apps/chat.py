@@ -1,70 +1,189 @@
-"""The chat conductor: a written turn, from the messages so far to the answer's events."""
+"""The chat conductor: a written turn, from the messages so far to the answer's events.
+
+Question → embedding → nearest passages → rerank → the best of them → answer, with its sources; without
+documents the answer alone.
+"""
 
 # No `from __future__ import annotations`: Serve checks `args:` only against an annotation that is a class.
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
 
 from ray import serve
 from ray.serve import Application
 
 from serve_apps.args import ConductorArgs
-from serve_apps.clients import LlmClient
+from serve_apps.chat_turn import Turn
+from serve_apps.citations import Support
+from serve_apps.cited_text import CitedText
+from serve_apps.clients import EmbeddingsClient, LlmClient, RerankerClient
+from serve_apps.clients_knowledge import KnowledgeClient
 from serve_apps.contracts import Llm
-from serve_apps.errors import ContextOverflow, EmptyInput, RaydioError, StageFailed
-from serve_apps.turns import TurnClock, close, failed, prompt, span
+from serve_apps.errors import ContextOverflow, EmptyInput, InputError, RaydioError, StageFailed
+from serve_apps.follow_up import FollowUps
+from serve_apps.grounding import Grounds, grounded
+from serve_apps.retrieval import Ranking, Retriever
+from serve_apps.turns import TurnClock, close, failed, prompt
 from serve_apps.wire import (
     ChatRequest,
-    LlmDone,
     LlmEvent,
     Message,
-    Span,
+    SourcesFound,
     TextDelta,
-    TurnDone,
     TurnEvent,
     TurnRequest,
 )
+from serve_apps.wire_knowledge import Retrieval
 
 MAX_ONGOING_TURNS = 500
 """A turn here costs a coroutine; the models behind it have their own, smaller limits."""
+PROMPTS = ("chat", "voice")
+"""System prompts of the installation itself; an engine may remember what it read of them."""
+NOT_IN_DOCUMENTS = "I found nothing about that in your documents."
+NOTHING_FOUND = "Nothing in the documents matched: the model answered alone."
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the documents hold about a question."""
+
+    query: str
+    ranking: Ranking
 
 
 class ChatConductor:
-    """Leads a turn: system prompt and history to the model, its deltas to the caller.
+    """Leads a turn: question to passages, these and the history to the model, its deltas to the caller.
 
     Args:
         llm: the language model, over a handle or itself.
+        retriever: finds passages; None where no documents are served.
         args: the turn's limits.
     """
 
-    def __init__(self, llm: Llm, args: ConductorArgs) -> None:
+    def __init__(self, llm: Llm, args: ConductorArgs, retriever: Retriever | None = None) -> None:
         self._llm = llm
+        self._retriever = retriever
         self._args = args
-        self._prompt = prompt("chat")
+        self._follow_ups = FollowUps(llm, args.retrieval.rewrite)
+        self._prompt, self._documents = prompt("chat"), prompt("documents")
+        self._shared = {
+            text for name in PROMPTS for text in (prompt(name), self._with_documents(prompt(name)))
+        }
 
     async def stream_turn(self, request: TurnRequest) -> AsyncGenerator[TurnEvent, None]:
-        """Yield TextDelta…, then TurnDone or TurnFailed. Closing the iterator stops the model.
+        """Yield SourcesFound (if documents are asked), TextDelta…, then TurnDone or TurnFailed.
 
-        History that does not fit the model's context is left out, oldest exchange first, and
-        TurnDone says so in its notes.
+        Closing the iterator stops the model. History that does not fit the model's context is left out,
+        oldest exchange first; passages that do not fit are left out, worst first; TurnDone says so in its
+        notes, and what was done without. Numbers in the text are those of sources that hold the sentence.
         """
-        turn = _Turn(TurnClock(self._args.turn_timeout_s))
-        events = self._fitting(turn, request)
+        turn = Turn(TurnClock(self._args.turn_timeout_s))
+        events = self._events(turn, request)
+        try:
+            async for event in events:
+                yield event
+        except RaydioError as error:
+            yield failed(error, "llm")
+        finally:
+            await close(events)
+
+    async def _events(self, turn: Turn, request: TurnRequest) -> AsyncGenerator[TurnEvent, None]:
+        if not request.messages or not request.messages[-1].content.strip():
+            raise EmptyInput("There is nothing to answer.", "Write or say something first.")
+        retrieval = request.retrieval
+        if retrieval is None or retrieval.mode == "no_documents":
+            answer = self._answer(
+                turn, _chat_request(request, request.messages, self._system(request), self._shared)
+            )
+        else:
+            found = await self._found(turn, request, retrieval)
+            grounds = await self._grounds(turn, request, retrieval, found)
+            yield SourcesFound(sources=grounds.sources, query=_unlike(found, request))
+            if not grounds.sources and retrieval.mode == "documents_only":
+                yield TextDelta(text=NOT_IN_DOCUMENTS)
+                yield turn.refused()
+                return
+            answer = self._from_documents(turn, request, grounds)
+        try:
+            async for event in answer:
+                yield event
+        finally:
+            await close(answer)
+
+    # ---- documents -------------------------------------------------------------------------------
+
+    async def _found(self, turn: Turn, request: TurnRequest, retrieval: Retrieval) -> _Found | None:
+        """None when the documents could not be searched and the turn may go on without them."""
+        try:
+            if self._retriever is None:
+                raise StageFailed(
+                    "knowledge", "There are no documents here.", "See the home page for what runs."
+                )
+            async with turn.clock.limit():
+                query = await self._follow_ups.query(request.messages)
+                ranking = await self._retriever.rank(request.user, query, retrieval, turn.clock.now_ms)
+        except TimeoutError as error:
+            raise turn.clock.expired("knowledge") from error
+        except RaydioError as error:
+            if retrieval.mode == "documents_only" or isinstance(error, InputError):
+                raise
+            turn.notes.append(f"{error.message} The model answered alone.")
+            return None
+        turn.spans += ranking.spans
+        turn.notes += ranking.notes
+        return _Found(query, ranking)
+
+    async def _grounds(
+        self, turn: Turn, request: TurnRequest, retrieval: Retrieval, found: _Found | None
+    ) -> Grounds:
+        if found is None or not found.ranking.hits:
+            if found is not None and retrieval.mode == "documents_first":
+                turn.notes.append(NOTHING_FOUND)
+            return Grounds(sources=(), messages=request.messages, notes=())
+        started_ms = turn.clock.now_ms()
+        limits = self._args.retrieval
+        n_passages = retrieval.n_passages or limits.n_passages
+        grounds = await grounded(self._llm, request.messages, found.ranking.hits, n_passages, limits)
+        turn.took("passages", started_ms)
+        turn.notes += grounds.notes
+        return grounds
+
+    async def _from_documents(
+        self, turn: Turn, request: TurnRequest, grounds: Grounds
+    ) -> AsyncGenerator[TurnEvent, None]:
+        """The answer with its numbers checked."""
+        system = self._system(request)
+        if grounds.sources:
+            system = self._with_documents(system)
+        turn.cited = CitedText(Support([source.text for source in grounds.sources]))
+        turn.must_be_traced = bool(grounds.sources)
+        answer = self._answer(turn, _chat_request(request, grounds.messages, system, self._shared))
+        try:
+            async for event in answer:
+                yield event
+        finally:
+            await close(answer)
+
+    # ---- the model -------------------------------------------------------------------------------
+
+    def _system(self, request: TurnRequest) -> str:
+        return request.system_prompt or self._prompt
+
+    def _with_documents(self, system: str) -> str:
+        return f"{system}\n\n{self._documents}"
+
+    async def _answer(self, turn: Turn, chat: ChatRequest) -> AsyncGenerator[TurnEvent, None]:
+        events = self._fitting(turn, chat)
         try:
             async for event in events:
                 for turn_event in turn.told(event):
                     yield turn_event
             if not turn.done:
                 raise StageFailed("llm", "The answer ended before it was complete.", "Try again.")
-        except RaydioError as error:
-            yield failed(error, "llm")
         finally:
             await close(events)
 
-    async def _fitting(self, turn: "_Turn", request: TurnRequest) -> AsyncGenerator[LlmEvent, None]:
+    async def _fitting(self, turn: Turn, chat: ChatRequest) -> AsyncGenerator[LlmEvent, None]:
         """The model's answer to as much of the conversation as fits its context."""
-        if not request.messages or not request.messages[-1].content.strip():
-            raise EmptyInput("There is nothing to answer.", "Write or say something first.")
-        chat = _chat_request(request, request.system_prompt or self._prompt)
         while True:
             stream = turn.clock.until_deadline(self._llm.stream_chat(chat), "llm")
             turn.asked_ms = turn.clock.now_ms()
@@ -83,61 +202,23 @@ class ChatConductor:
                 await close(stream)
 
 
-@dataclass(slots=True)
-class _Turn:
-    """What a turn has seen so far; times are its clock's, in milliseconds."""
-
-    clock: TurnClock
-    asked_ms: float = 0.0
-    first_token_ms: float | None = None
-    n_left_out: int = 0
-    done: bool = False
-
-    def told(self, event: LlmEvent) -> list[TurnEvent]:
-        """What the caller hears of a model's event."""
-        if isinstance(event, LlmDone):
-            self.done = True
-            return [self._end(event)]
-        if self.first_token_ms is None:
-            self.first_token_ms = self.clock.now_ms()
-        return [TextDelta(text=event.text)] if event.text else []
-
-    def _end(self, done: LlmDone) -> TurnDone:
-        end_ms = self.clock.now_ms()
-        first_ms = end_ms if self.first_token_ms is None else self.first_token_ms
-        return TurnDone(
-            finish_reason=done.finish_reason,
-            usage=done.usage,
-            tokens_per_s=done.timings.tokens_per_s,
-            first_token_ms=first_ms,
-            waterfall=self._waterfall(done.timings.queue_ms, first_ms, end_ms),
-            notes=self._notes(),
-        )
-
-    def _waterfall(self, queue_ms: float, first_ms: float, end_ms: float) -> tuple[Span, ...]:
-        started_ms = min(self.asked_ms + queue_ms, first_ms)
-        return (
-            span("queue", self.asked_ms, started_ms),
-            span("first token", started_ms, first_ms),
-            span("answer", first_ms, end_ms),
-        )
-
-    def _notes(self) -> tuple[str, ...]:
-        if not self.n_left_out:
-            return ()
-        what = "message was" if self.n_left_out == 1 else f"{self.n_left_out} messages were"
-        return (f"The conversation is longer than the model can read: the oldest {what} left out.",)
+def _unlike(found: _Found | None, request: TurnRequest) -> str:
+    """What was searched for, when it is not the user's own words."""
+    return found.query if found is not None and found.query != request.messages[-1].content else ""
 
 
-def _chat_request(request: TurnRequest, system: str) -> ChatRequest:
+def _chat_request(
+    request: TurnRequest, messages: Sequence[Message], system: str, shared: set[str]
+) -> ChatRequest:
     return ChatRequest(
-        messages=(Message(role="system", content=system), *request.messages),
+        messages=(Message(role="system", content=system), *messages),
         max_tokens=request.max_tokens,
         temperature=request.temperature,
         top_p=request.top_p,
         stop=request.stop,
         seed=request.seed,
         caller=request.caller,
+        system_is_shared=system in shared,
     )
 
 
@@ -156,7 +237,9 @@ class _ChatApplication(ChatConductor):
     """The conductor as a deployment of its own, over handles to the other applications."""
 
     def __init__(self, args: ConductorArgs) -> None:
-        super().__init__(LlmClient(), args)
+        llm = LlmClient()
+        retriever = Retriever(EmbeddingsClient(), KnowledgeClient(), RerankerClient(), args.retrieval)
+        super().__init__(llm, args, retriever)
 
 
 def app(args: ConductorArgs) -> Application:

@@ -15,6 +15,7 @@ from serve_apps.clients import over_handles
 from serve_apps.contracts import Clients
 from serve_apps.gradio_ingress import mount, page_path
 from serve_apps.ingress import application
+from serve_apps.retrieval import Retriever
 from serve_apps.voice import VoiceConductor
 
 
@@ -25,7 +26,8 @@ def app(args: FrontArgs) -> Application:
 
 def with_conductors(args: FrontArgs, clients: Clients) -> Clients:
     """`clients` with the conductors in this process instead of behind handles."""
-    chat = ChatConductor(clients.llm, args.conductor)
+    retriever = Retriever(clients.embeddings, clients.knowledge, clients.reranker, args.conductor.retrieval)
+    chat = ChatConductor(clients.llm, args.conductor, retriever)
     voice = VoiceConductor(clients.stt, chat, clients.tts, args.conductor)
     return replace(clients, chat=chat, voice=voice)
 

@@ -204,7 +204,7 @@ class ChatRequest:
     caller: str = ""
     """Whose turn it is in a fair queue (session or user)."""
     system_is_shared: bool = False
-    """The system message is one of the few of the installation itself: an engine may keep what it read of it."""
+    """The system message is one of the installation's own few: an engine may keep what it read of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

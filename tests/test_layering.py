@@ -24,7 +24,9 @@ DATABASE = {"database", "catalogue", "catalogue_tables", "conversation_store", "
 """What is in the SQL database, and how it is read and written."""
 STAGE_PARTS = {"admission", "batching", "coalesce", "stage_deployment"}
 """Mechanisms that stages are made of."""
-CONDUCTORS = {"chat", "voice", "turns"}
+CONDUCTORS = {
+    "chat", "chat_turn", "cited_text", "follow_up", "grounding", "retrieval", "voice", "turns",
+}  # fmt: skip
 COMMAND = {
     "cli", "launch", "live_table", "fetching", "serve_logs", "attached", "machine", "processes", "run_state",
     "ray_environment", "local_ray", "supervisor", "weights", "wheels",
@@ -103,7 +105,7 @@ def test_stages_do_not_know_each_other(name: str) -> None:
 
 @pytest.mark.parametrize("name", existing(CONDUCTORS))
 def test_conductors_hold_clients(name: str) -> None:
-    assert ours(module(name)) <= serve_apps(*LEAVES, *SOUND, *CONDUCTORS, "clients")
+    assert ours(module(name)) <= serve_apps(*LEAVES, *SOUND, *CONDUCTORS, "clients", "clients_knowledge")
     assert not libraries(module(name)) & (HEAVY | {"gradio"})
 
 

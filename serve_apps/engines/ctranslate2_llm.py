@@ -1,7 +1,7 @@
 """Language models through CTranslate2: the fastest engine found for small models without a GPU.
 
-Every worker decodes one request; workers share the weights. System prompts that requests share
-are read once. There is no continuous batching, no prompt cache between turns and no grammar: the llama_cpp and vllm
+Every worker decodes one request; workers share the weights. System prompts that requests share are read
+once. There is no continuous batching, no prompt cache between turns and no grammar: the llama_cpp and vllm
 engines have those.
 """
 

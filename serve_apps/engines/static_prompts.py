@@ -9,14 +9,14 @@ from itertools import takewhile
 from serve_apps.wire import ChatRequest, Message
 
 MAX_KEPT = 8
-"""CTranslate2 remembers what it read for ever: 13 to 16 MB for 80 tokens of a 135M model, for each of them."""
+"""CTranslate2 remembers what it read for ever: 13 to 16 MB for 80 tokens of a 135M model, for each."""
 
 
 class StaticPrompts:
     """Finds where a prompt's own part begins, after a system prompt that many requests share.
 
-    The same request is cut at the same place whether or not its beginning was read before: reading a prompt in
-    two pieces rounds otherwise than in one, and the same request must have the same answer.
+    The same request is cut at the same place whether or not its beginning was read before: reading a prompt
+    in two pieces rounds otherwise than in one, and the same request must have the same answer.
 
     Args:
         tokens: a conversation's prompt as tokens.
@@ -28,7 +28,7 @@ class StaticPrompts:
         self._lock = threading.Lock()
 
     def split(self, request: ChatRequest, prompt: list[str]) -> tuple[list[str], list[str], bool]:
-        """`prompt` in two, the shared beginning (empty: none) and the rest; and whether it may be remembered."""
+        """`prompt` in two, the shared beginning (or nothing) and the rest; and whether to remember it."""
         if not request.system_is_shared or request.messages[0].role != "system":
             return [], prompt, False
         with self._lock:

@@ -1,0 +1,186 @@
+"""From a question to the passages that may answer it: embed, search, rerank, in one call.
+
+What is missing is done without and said: no reranker, the search's own order; no embeddings, words alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from serve_apps.args import RetrievalArgs
+from serve_apps.contracts import Embeddings, Reranker
+from serve_apps.contracts_knowledge import Knowledge, SearchRequest
+from serve_apps.errors import EmptyInput, StageError, StageTimeout
+from serve_apps.turns import span
+from serve_apps.wire import Span, Vectors
+from serve_apps.wire_knowledge import Hit, Retrieval, SearchMethod
+
+MODEL_FRESH_S = 10.0
+"""How long the embedding model's name is believed; it changes only with a deployment."""
+NO_RERANKER = "The reranker did not answer: vector order used."
+NO_EMBEDDINGS = "The embeddings stage did not answer: found by words alone."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """A hit with the score that it is ordered by: the reranker's, or the search's without one."""
+
+    hit: Hit
+    score: float
+    reranked: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """What was found, best first, and how."""
+
+    hits: tuple[Scored, ...]
+    n_below: int
+    """Hits that were left out because their score was too low."""
+    spans: tuple[Span, ...]
+    """embed, search, rerank."""
+    notes: tuple[str, ...]
+    """What was degraded, in words for the user."""
+
+
+@dataclass(slots=True)
+class _Search:
+    """One search under way; times are the caller's clock, in milliseconds."""
+
+    now_ms: Callable[[], float]
+    spans: list[Span] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def took(self, name: str, start_ms: float) -> None:
+        self.spans.append(span(name, start_ms, self.now_ms()))
+
+
+class Retriever:
+    """Finds passages for a question.
+
+    Args:
+        embeddings: makes the question's vector.
+        knowledge: searches.
+        reranker: puts the best first.
+        args: what callers do not say.
+    """
+
+    def __init__(
+        self, embeddings: Embeddings, knowledge: Knowledge, reranker: Reranker, args: RetrievalArgs
+    ) -> None:
+        self._embeddings = embeddings
+        self._knowledge = knowledge
+        self._reranker = reranker
+        self._args = args
+        self._model = ""
+        self._model_asked_s = float("-inf")
+
+    async def rank(
+        self, user: str, query: str, wanted: Retrieval, now_ms: Callable[[], float] | None = None
+    ) -> Ranking:
+        """The passages for `query` in what `user` may read.
+
+        Args:
+            user: whose documents.
+            query: standing alone.
+            wanted: how to search; its `mode` is not looked at.
+            now_ms: the clock of the spans; None: one that starts now.
+
+        Raises:
+            EmptyInput, EmbeddingMismatch, NotFound: the request.
+            StageError: the knowledge stage did not answer.
+        """
+        if not query.strip():
+            raise EmptyInput("There is nothing to search for.", "Write what to look for.")
+        search = _Search(now_ms or _clock())
+        try:
+            async with asyncio.timeout(self._args.timeout_s):
+                hits = await self._found(search, user, query, wanted)
+        except TimeoutError as error:
+            raise StageTimeout("knowledge", "The documents took too long to search.", "Try again.") from error
+        scored = await self._ordered(search, query, hits, wanted)
+        kept = [item for item in scored if self._is_good(item, wanted)]
+        return Ranking(
+            hits=tuple(kept),
+            n_below=len(scored) - len(kept),
+            spans=tuple(search.spans),
+            notes=tuple(search.notes),
+        )
+
+    async def _found(self, search: _Search, user: str, query: str, wanted: Retrieval) -> tuple[Hit, ...]:
+        vector, method = await self._vector(search, query, wanted.method)
+        started_ms = search.now_ms()
+        request = SearchRequest(
+            user=user,
+            query=query,
+            vector=vector,
+            embedding_model=self._model if vector is not None else "",
+            collections=wanted.collections,
+            method=method,
+            limit=self._n_candidates(wanted),
+            filters=wanted.filters,
+        )
+        result = await self._knowledge.search(request)
+        search.took("search", started_ms)
+        return result.hits
+
+    async def _vector(
+        self, search: _Search, query: str, method: SearchMethod
+    ) -> tuple[Vectors | None, SearchMethod]:
+        """The query's vector, and the method that is possible with it."""
+        if method == "bm25":
+            return None, method
+        started_ms = search.now_ms()
+        try:
+            vectors, _ = await asyncio.gather(self._embeddings.embed([query]), self._know_model())
+        except StageError:
+            if method == "dense":
+                raise
+            search.notes.append(NO_EMBEDDINGS)
+            return None, "bm25"
+        finally:
+            search.took("embed", started_ms)
+        return vectors[0], method
+
+    async def _know_model(self) -> None:
+        if time.monotonic() - self._model_asked_s < MODEL_FRESH_S:
+            return
+        self._model = (await self._embeddings.describe()).card.model
+        self._model_asked_s = time.monotonic()
+
+    async def _ordered(
+        self, search: _Search, query: str, hits: tuple[Hit, ...], wanted: Retrieval
+    ) -> list[Scored]:
+        as_found = [Scored(hit=hit, score=hit.score) for hit in hits]
+        if not wanted.rerank or not hits:
+            return as_found
+        started_ms = search.now_ms()
+        try:
+            async with asyncio.timeout(self._args.timeout_s):
+                ranked = await self._reranker.rank(query, [hit.passage.text for hit in hits])
+        except (StageError, TimeoutError):
+            search.notes.append(NO_RERANKER)
+            return as_found
+        finally:
+            search.took("rerank", started_ms)
+        return [Scored(hit=hits[item.index], score=item.score, reranked=True) for item in ranked]
+
+    def _is_good(self, item: Scored, wanted: Retrieval) -> bool:
+        """Whether its score is worth showing; a hit by words alone has no score that could be compared."""
+        if item.reranked:
+            return item.score >= (self._args.min_score if wanted.min_score is None else wanted.min_score)
+        if item.hit.cosine is None:
+            return True
+        return item.hit.cosine >= (self._args.min_cosine if wanted.min_score is None else wanted.min_score)
+
+    def _n_candidates(self, wanted: Retrieval) -> int:
+        asked = wanted.n_candidates or self._args.n_candidates
+        return max(asked, wanted.n_passages or self._args.n_passages)
+
+
+def _clock() -> Callable[[], float]:
+    started_s = time.perf_counter()
+    return lambda: (time.perf_counter() - started_s) * 1000
