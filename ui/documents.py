@@ -2,12 +2,13 @@
 
 Uploads, lists and deletions go from the browser to the REST door (`/v1/collections`, `/v1/documents`): they
 hold no slot of Gradio's queue, report progress as it happens, and end when the tab is closed. What the chat's
-handler needs to know is the value of one component, `DocumentsPanel.choice`.
+handler needs to know is the value of one component, `DocumentsPanel.drawer`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import base64
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -16,27 +17,67 @@ from gradio.blocks import Block
 from gradio.components import Component
 
 from serve_apps.contracts import Clients
+from serve_apps.settings import ASSETS, settings
 from serve_apps.wire_knowledge import KnowledgeMode, Retrieval, SearchMethod
 from ui import sources
 
 MOST_COLLECTIONS = 50
 MOST_PASSAGES = 20
+_FOLDER = ASSETS / "documents"
+_SAMPLES = ASSETS / "samples" / "documents"
+_SCRIPT = ("parts", "api", "uploads", "list", "collections", "search", "panel")
+"""In the order in which they may know each other."""
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentsPanel:
     """The panel's component that a chat's handler reads."""
 
-    choice: gr.JSON
-    """What is searched and how; the panel's script sets it."""
+    drawer: gr.HTML
+    """Its value, set by its script: what is searched and how."""
 
     def inputs(self) -> set[Block]:
         """To be among a handler's inputs."""
-        return {self.choice}
+        return {self.drawer}
 
     def retrieval(self, values: Mapping[Component, Any]) -> Retrieval | None:
         """How this turn uses documents; None when it does not, and then costs nothing."""
-        return retrieval(values[self.choice])
+        return retrieval(values[self.drawer])
+
+
+def panel(clients: Clients) -> DocumentsPanel:
+    """The button and its drawer, and the viewer of passages.
+
+    Everything that changes goes through the REST door, so that `clients` is asked for nothing.
+    """
+    del clients
+    drawer = gr.HTML(
+        None,
+        html_template=(_FOLDER / "page.html").read_text(),
+        js_on_load="\n".join((_FOLDER / f"{name}.js").read_text() for name in _SCRIPT),
+        apply_default_css=False,
+        server_functions=[_sample()],
+        limit_bytes=settings().max_upload_mb * 2**20,
+        elem_classes="ray-docs-host",
+    )
+    sources.viewer()
+    return DocumentsPanel(drawer)
+
+
+def _sample() -> Callable[[Any], dict[str, str]]:
+    """The function that brings a document to try with."""
+
+    # A function of its own for each component: Gradio marks it.
+    def sample(_data: Any = None) -> dict[str, str]:
+        path = sorted(path for path in _SAMPLES.iterdir() if path.suffix != ".py")[0]
+        return {"name": path.name, "base64": base64.b64encode(path.read_bytes()).decode()}
+
+    return sample
+
+
+def retrieval(self, values: Mapping[Component, Any]) -> Retrieval | None:
+        """How this turn uses documents; None when it does not, and then costs nothing."""
+        return retrieval(values[self.drawer])
 
 
 def panel(clients: Clients) -> DocumentsPanel:

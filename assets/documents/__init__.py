@@ -1,0 +1,1 @@
+"""Script and page of the documents panel, as package data."""
