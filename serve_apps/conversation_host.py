@@ -1,0 +1,52 @@
+"""Everything of the conversations conductor that needs the database: imported when it is first used."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from serve_apps import database as databases
+from serve_apps.args import ConversationsArgs
+from serve_apps.contracts import Chat
+from serve_apps.conversation_answering import Answering
+from serve_apps.conversation_answers import AnswerStore
+from serve_apps.conversation_store import ConversationStore
+from serve_apps.conversation_threads import DatabaseThreads, translated
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """The stores of one process, and the answers that it writes."""
+
+    threads: DatabaseThreads
+    store: ConversationStore
+    answers: AnswerStore
+    answering: Answering
+
+
+def host(
+    chat: Chat, args: ConversationsArgs, database: Engine | None, model: Callable[[], Awaitable[str]]
+) -> Host:
+    """Open the database (this process's own when None); blocking.
+
+    What a process that died was writing is marked as interrupted.
+
+    Raises:
+        StageUnavailable: the database cannot be reached.
+    """
+    try:
+        opened = databases.engine() if database is None else database
+        answers = AnswerStore(opened)
+        answers.end_dead()
+    except SQLAlchemyError as error:
+        raise translated(error) from error
+    threads, store = DatabaseThreads(), ConversationStore(opened)
+    return Host(
+        threads=threads,
+        store=store,
+        answers=answers,
+        answering=Answering(chat, args, threads=threads, answers=answers, conversations=store, model=model),
+    )
