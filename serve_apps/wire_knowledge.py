@@ -224,6 +224,8 @@ class FileAdded:
     document: Document
     n_duplicates: int = 0
     """Passages left out because the document says them already."""
+    notes: tuple[str, ...] = ()
+    """What of it could not be read, in words for the user."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
