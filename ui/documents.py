@@ -3,6 +3,8 @@
 Uploads, lists and deletions go from the browser to the REST door (`/v1/collections`, `/v1/documents`): they
 hold no slot of Gradio's queue, report progress as it happens, and end when the tab is closed. What the chat's
 handler needs to know is the value of one component, `DocumentsPanel.drawer`.
+
+Addresses preset it: `?mode=documents_first&collections=id1,id2&method=hybrid&rerank=1&n_passages=4&min_score=0.3`.
 """
 
 from __future__ import annotations
@@ -69,23 +71,10 @@ def _sample() -> Callable[[Any], dict[str, str]]:
 
     # A function of its own for each component: Gradio marks it.
     def sample(_data: Any = None) -> dict[str, str]:
-        path = sorted(path for path in _SAMPLES.iterdir() if path.suffix != ".py")[0]
+        path = min(path for path in _SAMPLES.iterdir() if path.suffix != ".py")
         return {"name": path.name, "base64": base64.b64encode(path.read_bytes()).decode()}
 
     return sample
-
-
-def retrieval(self, values: Mapping[Component, Any]) -> Retrieval | None:
-        """How this turn uses documents; None when it does not, and then costs nothing."""
-        return retrieval(values[self.drawer])
-
-
-def panel(clients: Clients) -> DocumentsPanel:
-    """Draw the panel here, and the viewer of passages."""
-    del clients
-    choice = gr.JSON(value=None, visible="hidden", elem_id="ray-documents-choice")
-    sources.viewer()
-    return DocumentsPanel(choice)
 
 
 def retrieval(choice: Any) -> Retrieval | None:
