@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
+from functools import cache
 from typing import cast
 
 from serve_apps.clients_knowledge import ConversationsClient, IngestClient, KnowledgeClient
@@ -148,4 +149,5 @@ def over_handles() -> Clients:
         ingest=IngestClient(),
         conversations=ConversationsClient(),
         cluster=ClusterClient(),
+        embeddings_of=cache(EmbeddingsClient),
     )

@@ -7,7 +7,7 @@ stage object itself. Streams are generators, because closing them is part of the
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -255,3 +255,5 @@ class Clients:
     ingest: Ingest
     conversations: Conversations
     cluster: Cluster
+    embeddings_of: Callable[[str], Embeddings]
+    """The embeddings stage of another application (`embeddings-2`), where a config names several."""

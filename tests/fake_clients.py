@@ -360,5 +360,6 @@ def fake_clients(**replaced: Any) -> Clients:
         "ingest": None,
         "conversations": None,
         "cluster": FakeCluster(),
+        "embeddings_of": lambda name: FakeEmbeddings(),
     }
     return Clients(**{**parts, **replaced})
