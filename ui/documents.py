@@ -4,12 +4,14 @@ Uploads, lists and deletions go from the browser to the REST door (`/v1/collecti
 hold no slot of Gradio's queue, report progress as it happens, and end when the tab is closed. What the chat's
 handler needs to know is the value of one component, `DocumentsPanel.drawer`.
 
-Addresses preset it: `?mode=documents_first&collections=id1,id2&method=hybrid&rerank=1&n_passages=4&min_score=0.3`.
+Addresses preset it: `?mode=documents_first&collections=id1,id2&method=hybrid&rerank=1&n_passages=4`, and
+`&min_score=0.3`.
 """
 
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -101,4 +103,5 @@ def _whole(given: Any) -> int | None:
 
 
 def _number(given: Any) -> float | None:
-    return float(given) if isinstance(given, (int, float)) and not isinstance(given, bool) else None
+    number = isinstance(given, (int, float)) and not isinstance(given, bool) and math.isfinite(given)
+    return float(given) if number else None
