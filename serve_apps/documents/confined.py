@@ -16,8 +16,7 @@ from typing import Any
 
 import orjson
 
-from serve_apps import errors
-from serve_apps.errors import DocumentTooLarge, DocumentUnreadable, RaydioError
+from serve_apps.errors import DocumentTooLarge, DocumentUnreadable, NotFound, RaydioError
 
 _READ_BYTES = 2**16
 _HOSTILE = "It may be damaged, or made to do harm."
@@ -78,7 +77,7 @@ async def answers(
 
 def failure(facts: dict[str, str]) -> RaydioError:
     """The error that a reader answered with."""
-    known = {kind.code: kind for kind in (DocumentTooLarge, errors.NotFound)}
+    known: dict[str, type[RaydioError]] = {kind.code: kind for kind in (DocumentTooLarge, NotFound)}
     return known.get(facts["code"], DocumentUnreadable)(facts["message"], facts["hint"])
 
 

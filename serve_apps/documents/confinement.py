@@ -1,4 +1,4 @@
-"""What a process that reads strangers' files may not do: grow, run on, write, start programs, use the network.
+"""What a process that reads strangers' files may not do: grow, run on, write, start programs, connect.
 
 Limits of the kernel (Linux in full; elsewhere as far as `resource` goes), set by the process itself
 before it looks at the file.
@@ -83,7 +83,7 @@ def _die_with_parent_and_refuse_calls() -> None:
 
 
 def _program(architecture: int, forbidden: tuple[int, ...]) -> bytes:
-    """A filter in the kernel's packet language: refuse these calls, and every call of another architecture."""
+    """A filter in the kernel's packet language: these calls are refused, and all of another architecture."""
     n_calls = len(forbidden)
     steps = [
         (_LOAD, 0, 0, 4),  # offsetof(struct seccomp_data, arch)

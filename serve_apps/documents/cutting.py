@@ -24,6 +24,7 @@ _SLACK = 1.15
 _SMALL = 0.35
 """A section shorter than this share of a passage may be joined by its neighbour."""
 
+_STEP = " › "  # noqa: RUF001  # as pages show a path
 _SOFT_HYPHEN = re.compile("\u00ad\\s*")
 _SPACES = re.compile(r"\s+")
 _LINE_ENDS = re.compile(r"[^\S\n]+$", re.MULTILINE)
@@ -80,7 +81,7 @@ def embedded_text(passage: Passage, document_name: str) -> str:
     path = [heading for heading in passage.headings if not passage.text.startswith(heading)]
     while len(path) > 1 and sum(map(len, path)) > _LONGEST_PATH:
         path.pop(0)
-    where = " › ".join([name, *(heading[:_LONGEST_PATH] for heading in path)] if name else path)
+    where = _STEP.join([name, *(heading[:_LONGEST_PATH] for heading in path)] if name else path)
     return f"{where}\n{passage.text}" if where else passage.text
 
 

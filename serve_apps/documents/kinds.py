@@ -38,10 +38,11 @@ _EXTENSIONS: dict[DocumentKind, str] = {
     "csv": "csv tsv tab",
     "audio": "wav mp3 ogg oga opus flac m4a aac webm weba mp4 m4v mov mkv wma aiff aif amr",
     "code": (
-        "py pyi ipynb js mjs cjs jsx ts tsx java kt kts scala groovy c h cc cpp cxx hpp hh cs fs vb go rs swift m mm "
-        "rb php pl pm lua r jl hs erl ex exs clj lisp el scm ml mli nim zig d dart pas f90 f95 asm s sql sh bash "
-        "zsh fish ps1 bat cmd awk css scss sass less vue svelte json jsonl ndjson yaml yml toml ini cfg conf "
-        "env properties xml xsl svg proto graphql tf hcl cmake mk makefile dockerfile gradle nix bzl diff patch"
+        "py pyi ipynb js mjs cjs jsx ts tsx java kt kts scala groovy c h cc cpp cxx hpp hh cs fs vb go rs "
+        "swift m mm rb php pl pm lua r jl hs erl ex exs clj lisp el scm ml mli nim zig d dart pas f90 asm s "
+        "sql sh bash zsh fish ps1 bat cmd awk css scss sass less vue svelte json jsonl ndjson yaml yml toml "
+        "ini cfg conf env properties xml xsl svg proto graphql tf hcl cmake mk makefile dockerfile gradle nix "
+        "bzl diff patch"
     ),
 }
 _KINDS: dict[str, DocumentKind] = {
@@ -81,7 +82,9 @@ _FOREIGN = {
     b"SQLite format 3": "a database",
 }
 _MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+_CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\f\x1b\x08"))
 _MOSTLY = 0.25
+_HARDLY = 0.02
 
 
 def kind_of(name: str, head: bytes) -> DocumentKind:
@@ -167,7 +170,7 @@ def _is_binary(head: bytes) -> bool:
     """Whether this is no text: NULs (but for UTF-16 and UTF-32), or control characters all over."""
     if not head or head.startswith(_MARKS) or sixteen_bits(head):
         return False
-    controls = sum(byte < 32 and byte not in b"\t\n\r\f\x1b\x08" for byte in head)
+    controls = sum(head.count(byte) for byte in _CONTROLS)
     return b"\x00" in head or controls > _MOSTLY * len(head)
 
 
@@ -175,8 +178,8 @@ def sixteen_bits(head: bytes) -> str:
     """The codec of UTF-16 without a mark, told by where its zeros are; empty for anything else."""
     even, odd = head[0::2].count(0), head[1::2].count(0)
     half = len(head) // 2
-    if half and odd > _MOSTLY * half and even < 0.02 * half:
+    if half and odd > _MOSTLY * half and even < _HARDLY * half:
         return "utf-16-le"
-    if half and even > _MOSTLY * half and odd < 0.02 * half:
+    if half and even > _MOSTLY * half and odd < _HARDLY * half:
         return "utf-16-be"
     return ""

@@ -1,4 +1,4 @@
-"""PDF, by PDFium: pages with their numbers, paragraphs by their lines' distance, headings by outline or size."""
+"""PDF, by PDFium: pages with their numbers, paragraphs by line distance, headings by outline or size."""
 
 from __future__ import annotations
 

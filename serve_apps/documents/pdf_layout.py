@@ -6,6 +6,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 
 from serve_apps.documents.pdf_text import SOFT_HYPHEN, Line
@@ -23,11 +24,15 @@ _MARGIN_LINES = 2
 _FEWEST_REPEATS = 3
 _REPEATED_SHARE = 0.1
 _DEEPEST = 4
+_LONGEST_NUMBER = 10
+"""Letters before a title: "Chapter 12", "3.1"."""
+_SHORTEST_PART = 9
+"""Letters of a line that may be the first of a title's lines."""
 
 _DIGITS = re.compile(r"\d+")
 _LETTER = re.compile(r"[^\W\d_]")
 _ITEM = re.compile(r"[•▪◦‣·●○■–—*-]\s|\(?\d{1,3}[.)]\s|\(?[a-z][.)]\s")
-_SENTENCE_END = re.compile(r"[.!?:;。！？…][\"'”’)\]]*\s*$")
+_SENTENCE_END = re.compile(r"[.!?:;。！？…][\"'”’)\]]*\s*$")  # noqa: RUF001
 _NOT_WORDS = re.compile(r"[\W_]+")
 
 
@@ -102,9 +107,8 @@ def _key(text: str) -> str:
 
 def _matches(key: str, title: str) -> bool:
     """A line is the title, or the title with its number, or its first part."""
-    return (
-        key == title or (len(title) > 3 and key.endswith(title)) or (len(key) > 8 and title.startswith(key))
-    )
+    numbered = key.endswith(title) and len(key) - len(title) <= _LONGEST_NUMBER
+    return numbered or (len(key) >= _SHORTEST_PART and title.startswith(key))
 
 
 def _body_size(pages: Sequence[TextPage]) -> float:
@@ -158,7 +162,7 @@ def _paragraphs(page: TextPage, lines: Sequence[Line], levels: dict[Line, int]) 
 
 
 def _pitch(lines: Sequence[Line]) -> float:
-    steps = [one.bottom - other.bottom for one, other in zip(lines, lines[1:], strict=False)]
+    steps = [one.bottom - other.bottom for one, other in pairwise(lines)]
     down = [step for step in steps if step > 1]
     return median(down) if down else 0.0
 

@@ -16,6 +16,7 @@ _UNDERLINE = re.compile(r" {0,3}(=+|-{2,})[ \t]*$")
 _RULE_OF_TABLE = frozenset("|-: \t")
 _MARKS = re.compile(r"[*_`]{1,3}|!?\[([^\]]*)\]\([^)]*\)")
 _LONGEST_HEADING = 400
+_FEWEST_TABLE_LINES = 3
 _FRONT = re.compile(r"---[ \t]*\n.{0,10000}?\n(?:---|\.\.\.)[ \t]*(?:\n|$)", re.DOTALL)
 _FRONT_TITLE = re.compile(r"^title:[ \t]*[\"']?(.+?)[\"']?[ \t]*$", re.MULTILINE)
 
@@ -28,7 +29,7 @@ def read_text(file: BinaryIO, name: str, book: Book) -> None:
 
 
 def read_markdown(file: BinaryIO, name: str, book: Book) -> None:
-    """Markdown: headings, code fences and tables are kept together; the title is its own or its first heading."""
+    """Markdown: headings, fences and tables are found; the title is its own or its first heading."""
     _ = name
     text = _taken(file, book)
     front = _FRONT.match(text)
@@ -94,7 +95,11 @@ def _markdown(text: str, start: int) -> Iterator[Block]:
 def _paragraph(text: str, start: int, end: int) -> Iterator[Block]:
     """A paragraph; or a table's rows, which know their header."""
     lines = [(start + first, start + last) for first, last in _lines(text[start:end], 0)]
-    if len(lines) < 3 or not _is_rule(text[slice(*lines[1])]) or "|" not in text[slice(*lines[0])]:
+    if (
+        len(lines) < _FEWEST_TABLE_LINES
+        or not _is_rule(text[slice(*lines[1])])
+        or "|" not in text[slice(*lines[0])]
+    ):
         yield Block("lines", start, end)
         return
     header = text[slice(*lines[0])]

@@ -16,7 +16,7 @@ _WIDE = re.compile(
 _WIDE_WEIGHT = 3
 
 _LINES = re.compile(r"\n+")
-_SENTENCES = re.compile(r"""[.!?؟۔।…]["'”’»)\]]*\s+|[。！？][」』”’]*\s*|\n+""")
+_SENTENCES = re.compile(r"""[.!?؟۔।…]["'”’»)\]]*\s+|[。！？][」』”’]*\s*|\n+""")  # noqa: RUF001
 _WORDS = re.compile(r"\s+")
 """What ends a line, a sentence, a word."""
 _STEP = 32

@@ -13,7 +13,7 @@ from typing import Literal
 from serve_apps.errors import DocumentTooLarge
 
 BlockKind = Literal["heading", "text", "lines", "row", "code"]
-"""`text` flows, its line breaks mean nothing; `lines` and `code` keep theirs; a `row` is one line of a table."""
+"""`text` flows, its line breaks mean nothing; `lines` and `code` keep theirs; a `row` is a table's line."""
 
 LONGEST_PAGE = 100_000
 """Characters. Longer sheets, chapters and texts become several pages, so that one can be looked at."""
@@ -82,7 +82,7 @@ class Book:
     n_bytes: int = 0
 
     def turn(self, label: str = "") -> Writer:
-        """Begin the next page. It is bound when `Writer.close` is called, and refused if it is one too many."""
+        """Begin the next page; it is bound when `Writer.close` is called."""
         self.admit(len(self.pages) + 1)
         return Writer(self, one_line(label))
 

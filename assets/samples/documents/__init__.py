@@ -1,0 +1,1 @@
+"""Documents to try the chat with; everything in them is made up."""
