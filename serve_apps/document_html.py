@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from html import escape
+from itertools import pairwise
 
 from serve_apps.settings import ASSETS
 from serve_apps.wire_knowledge import Document, Page, Passage
@@ -125,14 +126,17 @@ def _sound(view: PageView) -> str:
 def _words(view: PageView) -> str:
     timed = [p for p in view.passages if p.page == view.page.number and p.start_s is not None]
     if timed:
-        return f'<ol class="times">{"".join(_timed(view, passage) for passage in timed)}</ol>'
+        # Passages may overlap: each is shown from where the one before it ended.
+        starts = [timed[0].start, *(max(p.start, q.end) for q, p in pairwise(timed))]
+        rows = (_timed(view, passage, start) for passage, start in zip(timed, starts, strict=True))
+        return f'<ol class="times">{"".join(rows)}</ol>'
     mono = " mono" if view.document.kind in _MONO else ""
     return f'<div class="text{mono}" dir="auto">{marked_text(view.page.text, view.start, view.end)}</div>'
 
 
-def _timed(view: PageView, passage: Passage) -> str:
+def _timed(view: PageView, passage: Passage, start: int) -> str:
     seconds = passage.start_s or 0.0
-    said = escape(view.page.text[passage.start : passage.end])
+    said = escape(view.page.text[start : passage.end])
     said = f"<mark>{said}</mark>" if view.marked and view.holds(passage) else said
     clock = f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
     return (

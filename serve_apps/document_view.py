@@ -1,4 +1,4 @@
-"""The door to documents' pages: what a citation opens. HTML for people, JSON for programs, a PDF's page as PNG."""
+"""The door to documents' pages, what a citation opens: HTML for people, JSON for programs, PDF pages as PNG."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from serve_apps.document_html import PageView, page_html, problem_html, query_of
 from serve_apps.door import error_response
 from serve_apps.errors import NotFound, RaydioError
 from serve_apps.page_pictures import PagePictures, Wanted
-from serve_apps.wire_knowledge import Passage
+from serve_apps.wire_knowledge import Document, Passage
 
 PICTURE_KEPT_S = 300
 MOST_PASSAGES = 2000
@@ -90,14 +90,15 @@ class DocumentView:
         document = await self._knowledge.document(user, document_id)
         page = await self._knowledge.page(user, document_id, _page_number(request))
         start, end = (_offset(request, name, len(page.text)) for name in ("start", "end"))
-        passages = (
-            await self._times(user, document_id, document.n_passages) if document.kind == "audio" else ()
-        )
+        passages = await self._times(user, document)
         return PageView(document=document, page=page, start=start, end=max(start, end), passages=passages)
 
-    async def _times(self, user: str, document_id: str, n_passages: int) -> tuple[Passage, ...]:
-        n_after = min(n_passages, MOST_PASSAGES)
-        return tuple(await self._knowledge.neighbours(user, document_id, 0, n_before=0, n_after=n_after))
+    async def _times(self, user: str, document: Document) -> tuple[Passage, ...]:
+        """When a recording says what; empty for everything else."""
+        if document.kind != "audio":
+            return ()
+        n_after = min(document.n_passages, MOST_PASSAGES)
+        return tuple(await self._knowledge.neighbours(user, document.id, 0, n_before=0, n_after=n_after))
 
 
 def _wanted(request: Request, view: PageView) -> Wanted:
@@ -133,8 +134,6 @@ async def _answered(request: Request, answer: Callable[[Request], Awaitable[Resp
 
 def _problem(error: RaydioError) -> str:
     if isinstance(error, NotFound):
-        what = (
-            "It is not in any collection that you may read. An answer that cites it keeps the words it read."
-        )
+        what = "It is in no collection that you may read. An answer that cites it keeps the words it read."
         return problem_html("This document was deleted.", what)
     return problem_html(error.message, error.hint or "Try again.")

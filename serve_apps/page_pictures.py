@@ -6,7 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from serve_apps.admission import FairQueue
-from serve_apps.contracts import Knowledge
+from serve_apps.contracts_knowledge import Knowledge
 from serve_apps.documents.page_picture import PagePicture, picture
 
 WIDTH_PX = 1400
