@@ -25,6 +25,9 @@ ENGINES: dict[str, dict[str, str]] = {
         "ctranslate2": "serve_apps.engines.ctranslate2_embeddings:CTranslate2Embeddings",
         "sentence_transformers": "serve_apps.engines.sentence_transformers:SentenceTransformersEmbeddings",
     },
+    "knowledge": {
+        "milvus": "serve_apps.engines.milvus:MilvusStore",
+    },
     "reranker": {
         "sentence_cosine": "serve_apps.engines.sentence_cosine:SentenceCosineReranker",
         "cross_encoder": "serve_apps.engines.sentence_transformers:CrossEncoderReranker",

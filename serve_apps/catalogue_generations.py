@@ -1,0 +1,206 @@
+"""Generations of vectors: the one that is searched, the next one during a re-index, and their copies.
+
+The vector store holds copies: what it lacks is put into it again from here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Engine, Select, and_, delete, exists, func, select, update
+
+from serve_apps.catalogue_access import own_collection_row
+from serve_apps.catalogue_adding import Generation, generation_of, new_generation, put_vectors
+from serve_apps.catalogue_rows import passage_key, unpacked
+from serve_apps.catalogue_tables import collections, documents, generations, passages, vectors
+from serve_apps.database import reading, writing
+from serve_apps.errors import InputError, NotFound
+from serve_apps.wire import Vectors
+from serve_apps.wire_knowledge import Passage
+
+BATCH_ROWS = 1000
+"""Vectors that are read for the store together: one megabyte and a half."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copies:
+    """What the vector store holds of some passages."""
+
+    keys: list[int]
+    documents: list[int]
+    texts: list[str]
+    vectors: Vectors
+
+
+class Generations:
+    """The vectors of every collection, by model."""
+
+    def __init__(self, database: Engine) -> None:
+        self._database = database
+
+    def current(self) -> list[Generation]:
+        """Those that searches use."""
+        with reading(self._database) as connection:
+            wanted = select(generations.c.id).join(
+                collections, collections.c.generation_id == generations.c.id
+            )
+            return [generation_of(connection, one) for one in connection.scalars(wanted).all()]
+
+    def all(self) -> list[Generation]:
+        """Also those that a re-index is gathering, or has left."""
+        with reading(self._database) as connection:
+            ids = connection.scalars(select(generations.c.id)).all()
+            return [generation_of(connection, one) for one in ids]
+
+    def of_collection(self, collection_id: str) -> list[Generation]:
+        """The current one and one under way."""
+        with reading(self._database) as connection:
+            wanted = select(generations.c.id).where(generations.c.collection_id == collection_id)
+            return [generation_of(connection, one) for one in connection.scalars(wanted).all()]
+
+    def one(self, generation_id: str) -> Generation:
+        """Raises NotFound when it is gone."""
+        with reading(self._database) as connection:
+            return generation_of(connection, generation_id)
+
+    def begin(self, user: str, collection_id: str, embedding_model: str, dimensions: int) -> Generation:
+        """The next one; whatever was gathered for another is given up."""
+        with writing(self._database) as connection:
+            own_collection_row(connection, user, collection_id)
+            here = and_(
+                generations.c.collection_id == collection_id,
+                ~exists().where(collections.c.generation_id == generations.c.id),
+            )
+            connection.execute(update(generations).where(here).values(touched_s=0.0))
+            return new_generation(connection, collection_id, embedding_model, dimensions)
+
+    def add(self, generation_id: str, given: Sequence[tuple[str, Passage]], found: Vectors) -> list[int]:
+        """Keep vectors of the next one; returns the keys of their passages, 0 where one is gone."""
+        with writing(self._database) as connection:
+            wanted = generation_of(connection, generation_id)
+            here = generations.c.id == generation_id
+            connection.execute(update(generations).where(here).values(touched_s=time.time()))
+            ids = {document_id for document_id, _ in given}
+            rows = connection.execute(
+                select(documents.c.id, documents.c.key).where(
+                    documents.c.id.in_(ids),
+                    documents.c.collection_id == wanted.collection_id,
+                    documents.c.state == "ready",
+                )
+            )
+            by_id = {row.id: row.key for row in rows}
+            keys = [
+                passage_key(by_id[document_id], passage.index) if document_id in by_id else 0
+                for document_id, passage in given
+            ]
+            kept = [n for n, key in enumerate(keys) if key]
+            if kept:
+                put_vectors(connection, generation_id, [keys[n] for n in kept], found[kept])
+        return keys
+
+    def finish(self, generation_id: str) -> str:
+        """The next one becomes the current one; returns its collection's id."""
+        with writing(self._database) as connection:
+            wanted = generation_of(connection, generation_id)
+            n_missing = connection.scalar(_missing(wanted)) or 0
+            if n_missing:
+                raise InputError(
+                    f"{n_missing:,} passages have no new vector yet.", "Embed them, too, or index again."
+                )
+            here = collections.c.id == wanted.collection_id
+            if (
+                connection.execute(
+                    update(collections)
+                    .where(here, collections.c.deleting.is_(False))
+                    .values(generation_id=generation_id)
+                ).rowcount
+                == 0
+            ):
+                raise NotFound("The collection was deleted meanwhile.", "There is nothing to index.")
+        return wanted.collection_id
+
+    def left_behind(self, before_s: float) -> list[Generation]:
+        """Those that no collection uses and that nobody has added to since `before_s`."""
+        with reading(self._database) as connection:
+            wanted = select(generations.c.id).where(
+                ~exists().where(collections.c.generation_id == generations.c.id),
+                generations.c.touched_s < before_s,
+            )
+            return [generation_of(connection, one) for one in connection.scalars(wanted).all()]
+
+    def forget(self, generation_id: str) -> None:
+        """Delete it with its vectors."""
+        with writing(self._database) as connection:
+            connection.execute(delete(vectors).where(vectors.c.generation_id == generation_id))
+            connection.execute(delete(generations).where(generations.c.id == generation_id))
+
+    def n_ready(self, generation: Generation) -> int:
+        """Vectors that the store should hold for documents that can be found."""
+        with reading(self._database) as connection:
+            return (
+                connection.scalar(
+                    select(func.count())
+                    .select_from(vectors)
+                    .join(passages, passages.c.key == vectors.c.passage_key)
+                    .join(documents, documents.c.key == passages.c.document_key)
+                    .where(vectors.c.generation_id == generation.id, documents.c.state == "ready")
+                )
+                or 0
+            )
+
+    def unready(self, collection_id: str) -> list[int]:
+        """Keys of documents that are on their way in or out."""
+        with reading(self._database) as connection:
+            return list(
+                connection.scalars(
+                    select(documents.c.key).where(
+                        documents.c.collection_id == collection_id, documents.c.state != "ready"
+                    )
+                )
+            )
+
+    def copies(self, generation: Generation, document_key: int | None = None) -> Iterator[Copies]:
+        """Everything that the store should hold of a generation, or of one document; in batches."""
+        after = -1
+        while True:
+            batch = self._batch(generation, document_key, after)
+            if batch is None:
+                return
+            yield batch
+            after = batch.keys[-1]
+
+    def _batch(self, generation: Generation, document_key: int | None, after: int) -> Copies | None:
+        wanted = (
+            select(passages.c.key, passages.c.document_key, passages.c.text, vectors.c.data)
+            .join(vectors, vectors.c.passage_key == passages.c.key)
+            .where(vectors.c.generation_id == generation.id, passages.c.key > after)
+            .order_by(passages.c.key)
+            .limit(BATCH_ROWS)
+        )
+        if document_key is not None:
+            wanted = wanted.where(passages.c.document_key == document_key)
+        with reading(self._database) as connection:
+            rows = connection.execute(wanted).all()
+        if not rows:
+            return None
+        return Copies(
+            keys=[row.key for row in rows],
+            documents=[row.document_key for row in rows],
+            texts=[row.text for row in rows],
+            vectors=unpacked([row.data for row in rows]),
+        )
+
+
+def _missing(generation: Generation) -> Select[tuple[int]]:
+    """Counts the passages that can be found and have no vector in `generation`."""
+    has_one = exists().where(
+        vectors.c.generation_id == generation.id, vectors.c.passage_key == passages.c.key
+    )
+    return (
+        select(func.count())
+        .select_from(passages)
+        .join(documents, documents.c.key == passages.c.document_key)
+        .where(documents.c.collection_id == generation.collection_id, documents.c.state == "ready", ~has_one)
+    )

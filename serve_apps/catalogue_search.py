@@ -1,0 +1,183 @@
+"""What a search asks the catalogue: where to look, what the words find, and what the finds are.
+
+Filters are looked up here, as bound parameters; the vector store gets the numbers of documents.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, Row, bindparam, exists, select, text
+
+from serve_apps.catalogue import with_tags
+from serve_apps.catalogue_access import collection_row, collection_rows, readable
+from serve_apps.catalogue_adding import mismatch
+from serve_apps.catalogue_rows import passage_of, unpacked
+from serve_apps.catalogue_tables import MAX_PASSAGES, collections, documents, passages, tags, vectors
+from serve_apps.contracts_knowledge import SearchRequest, SearchScope
+from serve_apps.database import reading
+from serve_apps.fusion import Fused, Ranking
+from serve_apps.wire import Vectors
+from serve_apps.wire_knowledge import Filters, Hit
+
+MAX_QUERY_WORDS = 64
+_WORD = re.compile(r"\w+")
+_SEARCH_WORDS = text(
+    "SELECT passage_words.rowid AS key, -passage_words.rank AS score FROM passage_words"
+    f" JOIN documents ON documents.key = passage_words.rowid / {MAX_PASSAGES}"
+    " WHERE passage_words MATCH :words AND documents.state = 'ready'"
+    " AND documents.collection_id IN :collections"
+    " ORDER BY passage_words.rank LIMIT :limit"
+).bindparams(bindparam("collections", expanding=True))
+_SEARCH_WORDS_IN = text(
+    _SEARCH_WORDS.text.replace(" ORDER BY", " AND documents.key IN :documents ORDER BY")
+).bindparams(bindparam("collections", expanding=True), bindparam("documents", expanding=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A collection to search."""
+
+    collection_id: str
+    generation_id: str
+    store_name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Where a search looks."""
+
+    places: tuple[Place, ...]
+    scope: SearchScope
+
+
+class CatalogueSearch:
+    """The catalogue's part in a search."""
+
+    def __init__(self, database: Engine) -> None:
+        self._database = database
+        self.has_words = database.dialect.name == "sqlite"
+        """Whether it searches words itself; the vector store does otherwise."""
+
+    def plan(self, request: SearchRequest) -> Plan:
+        """Where to look.
+
+        Raises:
+            NotFound: a collection that the user may not read.
+            EmbeddingMismatch: one whose vectors came from another model than the query's.
+        """
+        with reading(self._database) as connection:
+            rows = [row for row in _wanted(connection, request) if row.n_documents]
+            if request.method != "bm25":
+                _check_model(rows, request.embedding_model)
+            ids = [row.id for row in rows]
+            scope = _scope(connection, ids, request.filters)
+        places = tuple(
+            Place(collection_id=row.id, generation_id=row.generation_id, store_name=row.store_name)
+            for row in rows
+        )
+        return Plan(places=() if scope.documents == () else places, scope=scope)
+
+    def by_words(self, query: str, plan: Plan, limit: int) -> Ranking:
+        """BM25 over passages that can be found, best first; higher is better."""
+        words = _WORD.findall(query.lower())[:MAX_QUERY_WORDS]
+        if not words or not plan.places:
+            return []
+        given: dict[str, Any] = {
+            "words": " OR ".join(f'"{word}"' for word in dict.fromkeys(words)),
+            "collections": [place.collection_id for place in plan.places],
+            "limit": limit,
+        }
+        wanted = _SEARCH_WORDS
+        if plan.scope.documents is not None:
+            wanted, given["documents"] = _SEARCH_WORDS_IN, list(plan.scope.documents)
+        with reading(self._database) as connection:
+            return [(row.key, row.score) for row in connection.execute(wanted, given)]
+
+    def hits(self, found: Sequence[Fused], plan: Plan, vector: Vectors | None) -> list[Hit]:
+        """What was found, as far as it can be found now: in order, with titles, texts and cosines."""
+        with reading(self._database) as connection:
+            rows = _rows(connection, [one.key for one in found], plan)
+            by_key = {row.key: row for row in rows}
+            keys = {row.document_key for row in rows}
+            titles = connection.execute(select(documents).where(documents.c.key.in_(keys))).all()
+            named = dict(zip([row.key for row in titles], with_tags(connection, titles), strict=True))
+        return [
+            Hit(
+                passage=passage_of(row, row.key),
+                document=named[row.document_key],
+                score=one.score,
+                cosine=one.cosine if one.cosine is not None else _cosine(row, vector),
+                bm25=one.bm25,
+                dense_rank=one.dense_rank,
+                bm25_rank=one.bm25_rank,
+            )
+            for one in found
+            if (row := by_key.get(one.key)) is not None
+        ]
+
+
+def _wanted(connection: Connection, request: SearchRequest) -> list[Row[Any]]:
+    if request.collections:
+        return [collection_row(connection, request.user, one) for one in dict.fromkeys(request.collections)]
+    return list(connection.execute(collection_rows().where(readable(request.user))).all())
+
+
+def _check_model(rows: Sequence[Row[Any]], embedding_model: str) -> None:
+    for row in rows:
+        if row.embedding_model != embedding_model:
+            raise mismatch(row.name, row.embedding_model, embedding_model)
+
+
+def _scope(connection: Connection, collection_ids: list[str], filters: Filters) -> SearchScope:
+    here = documents.c.collection_id.in_(collection_ids)
+    limits = _limits(filters)
+    if limits:
+        found = select(documents.c.key).where(here, documents.c.state == "ready", *limits)
+        return SearchScope(documents=tuple(connection.scalars(found)))
+    unready = select(documents.c.key).where(here, documents.c.state != "ready")
+    return SearchScope(without=tuple(connection.scalars(unready)))
+
+
+def _limits(filters: Filters) -> list[ColumnElement[bool]]:
+    limits: list[ColumnElement[bool]] = []
+    if filters.documents:
+        limits.append(documents.c.id.in_(filters.documents))
+    if filters.names:
+        limits.append(documents.c.name.in_(filters.names))
+    if filters.kinds:
+        limits.append(documents.c.kind.in_(filters.kinds))
+    if filters.tags:
+        tagged = exists().where(tags.c.document_key == documents.c.key, tags.c.tag.in_(filters.tags))
+        limits.append(tagged)
+    if filters.added_after_s is not None:
+        limits.append(documents.c.added_s >= filters.added_after_s)
+    if filters.added_before_s is not None:
+        limits.append(documents.c.added_s <= filters.added_before_s)
+    return limits
+
+
+def _rows(connection: Connection, keys: list[int], plan: Plan) -> Sequence[Row[Any]]:
+    """Passages that can be found, with their vectors."""
+    generation_ids = [place.generation_id for place in plan.places]
+    return connection.execute(
+        select(passages, vectors.c.data)
+        .join(documents, documents.c.key == passages.c.document_key)
+        .join(collections, collections.c.id == documents.c.collection_id)
+        .join(vectors, vectors.c.passage_key == passages.c.key)
+        .where(
+            passages.c.key.in_(keys),
+            documents.c.state == "ready",
+            collections.c.deleting.is_(False),
+            vectors.c.generation_id.in_(generation_ids),
+        )
+    ).all()
+
+
+def _cosine(row: Row[Any], vector: Vectors | None) -> float | None:
+    if vector is None:
+        return None
+    return float(unpacked([row.data])[0] @ vector)
