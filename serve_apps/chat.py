@@ -82,7 +82,7 @@ class ChatConductor:
             async for event in events:
                 yield event
         except RaydioError as error:
-            yield failed(error, "llm")
+            yield failed(error, turn.stage)
         finally:
             await close(events)
 
@@ -95,7 +95,9 @@ class ChatConductor:
                 turn, _chat_request(request, request.messages, self._system(request), self._shared)
             )
         else:
+            turn.stage = "knowledge"
             found = await self._found(turn, request, retrieval)
+            turn.stage = "llm"
             grounds = await self._grounds(turn, request, retrieval, found)
             yield SourcesFound(sources=grounds.sources, query=_unlike(found, request))
             if not grounds.sources and retrieval.mode == "documents_only":

@@ -16,6 +16,8 @@ class Turn:
     """One turn; times are its clock's, in milliseconds."""
 
     clock: TurnClock
+    stage: str = "llm"
+    """What is being asked."""
     asked_ms: float = 0.0
     first_token_ms: float | None = None
     n_left_out: int = 0

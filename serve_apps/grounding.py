@@ -13,7 +13,7 @@ from serve_apps.retrieval import Scored
 from serve_apps.wire import Message, Source
 from serve_apps.wire_knowledge import DocumentKind, Hit
 
-_OUR_MARKS = re.compile(r"<(?=/?\s*passage\b)", re.IGNORECASE)
+_OUR_MARKS = re.compile(r"<(?=\s*/?\s*passage\b)", re.IGNORECASE)
 _PARTS: dict[DocumentKind, str] = {"pdf": "page", "pptx": "slide", "xlsx": "sheet", "epub": "chapter"}
 """What a page is called, where a document has several."""
 

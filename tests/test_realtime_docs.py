@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from serve_apps.args import RealtimeArgs
-from serve_apps.realtime.config import BargeIn, Raydio, SemanticVad
+from serve_apps.realtime.config import BargeIn, Knowledge, Raydio, SemanticVad
 from serve_apps.realtime.endpointing import patience_s
 from serve_apps.realtime.shapes import EVENTS
 from tests.live_door import TOKEN, guarded_door
@@ -83,7 +83,9 @@ def test_the_times_of_the_eagernesses() -> None:
 def test_limits_and_settings_are_all_there() -> None:
     limits = set(names("## Limits")) | {"audio_burst_s"}
     assert limits - {"field"} == set(RealtimeArgs.model_fields)
-    ours = {f"barge_in.{name}" for name in BargeIn.model_fields} | set(Raydio.model_fields) - {"barge_in"}
+    parts = {"barge_in": BargeIn, "knowledge": Knowledge}
+    ours = {f"{part}.{name}" for part, settings in parts.items() for name in settings.model_fields}
+    ours |= set(Raydio.model_fields) - set(parts)
     assert {name for name in names("## Settings") if name in ours} == ours
 
 

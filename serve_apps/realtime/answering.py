@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Literal
 
+from serve_apps.access import OWNER
 from serve_apps.contracts import Clients
 from serve_apps.errors import EmptyInput, InputError
 from serve_apps.realtime import config
@@ -18,6 +19,7 @@ from serve_apps.realtime.playback import Playback
 from serve_apps.realtime.response import Moments, Outlet, Response
 from serve_apps.turns import prompt
 from serve_apps.wire import Message, TurnRequest, VoiceTurnRequest
+from serve_apps.wire_knowledge import Retrieval
 
 RESPONSES_A_MINUTE = 60
 Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
@@ -28,6 +30,7 @@ class Answering:
 
     Args:
         clients: `chat` answers in text, `voice` in sound.
+        user: whose documents may be read.
         conversation: what is answered, and where answers go.
         outbox: what the client is told goes there.
         spawn: runs work until the session ends.
@@ -35,7 +38,14 @@ class Answering:
     """
 
     def __init__(
-        self, clients: Clients, conversation: Conversation, outbox: Outlet, spawn: Spawn, caller: str
+        self,
+        clients: Clients,
+        conversation: Conversation,
+        outbox: Outlet,
+        spawn: Spawn,
+        caller: str,
+        *,
+        user: str = OWNER,
     ) -> None:
         self.instructions = prompt("voice")
         self._clients = clients
@@ -43,6 +53,7 @@ class Answering:
         self._outbox = outbox
         self._spawn = spawn
         self._caller = caller
+        self._user = user
         self._response: Response | None = None
         self._spoken: Item | None = None
         self._asked_at: deque[float] = deque()
@@ -153,6 +164,8 @@ class Answering:
             max_tokens=default if limit == "inf" else limit,
             temperature=settings.raydio.temperature,
             caller=self._caller,
+            user=self._user,
+            retrieval=_retrieval(settings.raydio.knowledge),
         )
         if not spoken:
             return Answer(self._clients.chat.stream_turn(turn), "chat", messages)
@@ -213,6 +226,12 @@ class Answering:
     def _forget_old_requests(self) -> None:
         while self._asked_at and _now_s() - self._asked_at[0] > 60:  # noqa: PLR2004 (a minute)
             self._asked_at.popleft()
+
+
+def _retrieval(knowledge: config.Knowledge) -> Retrieval | None:
+    if knowledge.mode == "no_documents":
+        return None
+    return Retrieval(mode=knowledge.mode, collections=knowledge.collections)
 
 
 def _now_s() -> float:

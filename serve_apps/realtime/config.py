@@ -10,6 +10,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from serve_apps.wire_knowledge import KnowledgeMode
+
 PCM_RATE_HZ: Final = 24_000
 G711_RATE_HZ = 8_000
 MAX_SPOKEN_TOKENS = 200
@@ -121,9 +123,18 @@ class BargeIn(Part):
     """Ignore the answer's own sound when the microphone hears it."""
 
 
+class Knowledge(Part):
+    """Whether answers rest on the user's documents."""
+
+    mode: KnowledgeMode = "no_documents"
+    collections: tuple[str, ...] = Field(default=(), max_length=50)
+    """Collection ids; empty: every one that the user may read."""
+
+
 class Raydio(Part):
     """Our own settings."""
 
+    knowledge: Knowledge = Knowledge()
     barge_in: BargeIn = BargeIn()
     partial_transcripts: bool = True
     temperature: float = Field(default=0.5, ge=0.0, le=2.0)

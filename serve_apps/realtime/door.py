@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from serve_apps.access import user_of
 from serve_apps.args import RealtimeArgs
 from serve_apps.contracts import Clients
 from serve_apps.errors import RaydioError
@@ -48,10 +49,10 @@ class Realtime:
         await self._serve(socket, live)
 
     def _enter(self, socket: WebSocket) -> Live:
-        asked = socket.query_params
+        asked, user = socket.query_params, user_of(socket.scope)
         if "resume" in asked:
-            return self.sessions.take_up(asked["resume"], asked.get("after"))
-        return self.sessions.begin()
+            return self.sessions.take_up(asked["resume"], asked.get("after"), user)
+        return self.sessions.begin(user)
 
     async def _serve(self, socket: WebSocket, live: Live) -> None:
         connection = Connection(socket, live, self._args)

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
+from serve_apps.access import OWNER
 from serve_apps.contracts import Clients
 from serve_apps.errors import InputError, RaydioError, StageFailed
 from serve_apps.realtime import client_events as said
@@ -40,9 +41,12 @@ class Session:
         clients: stt, chat and voice are called.
         outbox: what the client is told goes there.
         resume_s: how long a lost socket may come back; told to the client.
+        user: who talks.
     """
 
-    def __init__(self, clients: Clients, outbox: Outlet, *, resume_s: float = 30.0) -> None:
+    def __init__(
+        self, clients: Clients, outbox: Outlet, *, resume_s: float = 30.0, user: str = OWNER
+    ) -> None:
         self.id = new_id("sess")
         self.settings = config.Session()
         self._clients = clients
@@ -53,7 +57,8 @@ class Session:
         self._understanding: set[asyncio.Task[None]] = set()
         self._moments: Moments | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._answers = Answering(clients, self._conversation, outbox, self.spawn, self.id)
+        self.user = user
+        self._answers = Answering(clients, self._conversation, outbox, self.spawn, self.id, user=user)
 
     # ---- as the door sees it ---------------------------------------------------------------------
 

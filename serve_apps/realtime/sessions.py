@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
+from serve_apps.access import OWNER
 from serve_apps.args import RealtimeArgs
 from serve_apps.contracts import Clients
 from serve_apps.errors import StageBusy, UnknownName
@@ -47,8 +48,8 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._live)
 
-    def begin(self) -> Live:
-        """A new session.
+    def begin(self, user: str = OWNER) -> Live:
+        """A new session of `user`.
 
         Raises:
             StageBusy: there are as many as there may be.
@@ -56,23 +57,24 @@ class Sessions:
         if len(self._live) >= self._args.max_sessions:
             raise StageBusy("voice", "There are too many live sessions here.", "Try again in a moment.", 5.0)
         outbox = Outbox()
-        live = Live(Session(self._clients, outbox, resume_s=self._args.resume_s), outbox)
+        live = Live(Session(self._clients, outbox, resume_s=self._args.resume_s, user=user), outbox)
         live.session.start()
         self._live[live.session.id] = live
         return live
 
-    def take_up(self, session_id: str, after: str | None) -> Live:
+    def take_up(self, session_id: str, after: str | None, user: str = OWNER) -> Live:
         """A session whose socket was lost; one that is not known to be lost yet is hung up.
 
         Args:
             session_id: from `raydio.session`.
             after: the last `event_id` that its client has seen; None: what was not sent yet follows.
+            user: who asks; another one's session does not exist.
 
         Raises:
             UnknownName: it has ended, or what its client has missed is not kept.
         """
         live = self._live.get(session_id)
-        if live is None:
+        if live is None or live.session.user != user:
             raise UnknownName("This session has ended.", "Start a new one.")
         if live.listener is not None:
             live.listener.replace()

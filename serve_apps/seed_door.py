@@ -1,0 +1,212 @@
+"""`POST /chat`: a question in, an answer and its sources out; one call for programs without conversations.
+
+{"query": "When does it open?"}  →  {"response": "At nine [1].", "sources": [{"text": …, "score": …}], …}
+"""
+
+# No `from __future__ import annotations`: Serve checks `args:` only against an annotation that is a class.
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import orjson
+from fastapi import FastAPI
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from ray.serve import Application
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from serve_apps.access import user_of
+from serve_apps.args import ApiArgs
+from serve_apps.clients import over_handles
+from serve_apps.contracts import Chat
+from serve_apps.door import error_response
+from serve_apps.errors import InputError, RaydioError, StageFailed
+from serve_apps.ingress import application
+from serve_apps.wire import Message, SourcesFound, TextDelta, TurnDone, TurnEvent, TurnFailed, TurnRequest
+from serve_apps.wire_knowledge import Retrieval, SearchMethod
+
+_STATUS = {"stage_busy": 429, "stage_unavailable": 503, "stage_timeout": 504, "stage_failed": 500}
+MAX_QUERY_CHARACTERS = 100_000
+
+
+class _Turn(BaseModel):
+    """One earlier message."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    role: Literal["user", "assistant"]
+    content: str
+
+
+class ChatBody(BaseModel):
+    """What `POST /chat` takes; everything but the query has a default."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    query: str = Field(min_length=1, max_length=MAX_QUERY_CHARACTERS)
+    history: tuple[_Turn, ...] = ()
+    stream: bool = False
+    mode: Literal["documents_only", "documents_first", "no_documents"] = "documents_first"
+    collections: tuple[str, ...] = ()
+    method: SearchMethod = "hybrid"
+    top_k: int | None = Field(default=None, ge=1, le=50)
+    """Passages that the model reads."""
+    rerank: bool = True
+    min_score: float | None = None
+    system_prompt: str = ""
+    max_tokens: int | None = Field(default=None, ge=1)
+    temperature: float = Field(default=0.7, ge=0, le=2)
+    seed: int | None = None
+
+    def to_wire(self, user: str) -> TurnRequest:
+        """The turn that this asks for."""
+        earlier = (Message(role=turn.role, content=turn.content) for turn in self.history)
+        return TurnRequest(
+            messages=(*earlier, Message(role="user", content=self.query)),
+            system_prompt=self.system_prompt,
+            max_tokens=self.max_tokens,
+            temperature=self.temperature,
+            seed=self.seed,
+            caller=user,
+            user=user,
+            retrieval=Retrieval(
+                mode=self.mode,
+                collections=self.collections,
+                method=self.method,
+                n_passages=self.top_k,
+                rerank=self.rerank,
+                min_score=self.min_score,
+            ),
+        )
+
+
+@dataclass(slots=True)
+class _Whole:
+    """A turn gathered into one answer."""
+
+    response: str = ""
+    sources: list[dict[str, Any]] = field(default_factory=list)
+    query: str = ""
+    done: TurnDone | None = None
+    failed: TurnFailed | None = None
+
+    def add(self, event: TurnEvent) -> None:
+        match event:
+            case TextDelta(text=text):
+                self.response += text
+            case SourcesFound(sources=found, query=query):
+                self.sources, self.query = [asdict(source) for source in found], query
+            case TurnDone():
+                self.done = event
+            case TurnFailed():
+                self.failed = event
+            case _:
+                pass
+
+
+class SeedDoor:
+    """The endpoint.
+
+    Args:
+        chat: leads the turn.
+    """
+
+    def __init__(self, chat: Chat) -> None:
+        self._chat = chat
+
+    def routes(self, path: str) -> list[Route]:
+        """The route at `path`: `/chat`, or `/` where Serve's route prefix is that already."""
+        return [Route(path, self.answer, methods=["POST"])]
+
+    async def answer(self, request: Request) -> Response:
+        """POST /chat: the whole answer, or with `"stream": true` server-sent events."""
+        try:
+            body = _parsed(await request.body())
+            turn = body.to_wire(user_of(request.scope))
+            return self._streamed(turn) if body.stream else await self._whole(turn)
+        except RaydioError as error:
+            return error_response(error)
+
+    async def _whole(self, turn: TurnRequest) -> Response:
+        whole = _Whole()
+        async with aclosing(self._chat.stream_turn(turn)) as events:
+            async for event in events:
+                whole.add(event)
+        if whole.failed is not None:
+            return _failure(whole.failed)
+        if whole.done is None:
+            raise StageFailed("chat", "The answer ended before it was complete.", "Try again.")
+        answer = {"response": whole.response, "sources": whole.sources, **_facts(whole.done)}
+        return _json(answer | ({"searched_for": whole.query} if whole.query else {}))
+
+    def _streamed(self, turn: TurnRequest) -> Response:
+        headers = {"cache-control": "no-cache"}
+        return StreamingResponse(self._events(turn), media_type="text/event-stream", headers=headers)
+
+    async def _events(self, turn: TurnRequest) -> AsyncGenerator[bytes, None]:
+        async with aclosing(self._chat.stream_turn(turn)) as events:
+            async for event in events:
+                if (told := _told(event)) is not None:
+                    yield b"data: " + orjson.dumps(told) + b"\n\n"
+        yield b"data: [DONE]\n\n"
+
+
+def _told(event: TurnEvent) -> dict[str, Any] | None:
+    match event:
+        case TextDelta(text=text):
+            return {"type": "delta", "text": text}
+        case SourcesFound(sources=found, query=query):
+            return {"type": "sources", "sources": [asdict(source) for source in found], "searched_for": query}
+        case TurnDone():
+            return {"type": "done", **_facts(event)}
+        case TurnFailed():
+            return {"type": "error", "code": event.code, "message": event.message}
+        case _:
+            return None
+
+
+def _facts(done: TurnDone) -> dict[str, Any]:
+    return {
+        "notes": list(done.notes),
+        "usage": asdict(done.usage),
+        "first_token_ms": round(done.first_token_ms, 1),
+        "tokens_per_s": round(done.tokens_per_s, 1),
+        "waterfall": [asdict(bar) for bar in done.waterfall],
+    }
+
+
+def _failure(failed: TurnFailed) -> Response:
+    wait_s = failed.retry_after_s
+    body = {"error": {"message": failed.message, "type": failed.stage, "param": None, "code": failed.code}}
+    headers = {"retry-after": str(round(wait_s + 0.5))} if wait_s else None
+    return Response(orjson.dumps(body), _STATUS.get(failed.code, 400), headers, "application/json")
+
+
+def _parsed(body: bytes) -> ChatBody:
+    try:
+        return ChatBody.model_validate_json(body)
+    except ValidationError as error:
+        wrong = error.errors(include_url=False)[0]
+        where = ".".join(map(str, wrong["loc"])) or "the body"
+        raise InputError(
+            f"{where}: {wrong['msg']}.", 'Send JSON like {"query": "When does it open?"}; see docs/route.md.'
+        ) from error
+
+
+def _json(content: dict[str, Any]) -> Response:
+    return Response(orjson.dumps(content), media_type="application/json")
+
+
+def app(args: ApiArgs) -> Application:
+    """The endpoint as an application of its own, with `/chat` as its route prefix."""
+    del args
+
+    def build() -> FastAPI:
+        door = FastAPI(openapi_url=None)
+        door.router.routes.extend(SeedDoor(over_handles().chat).routes("/"))
+        return door
+
+    return application("chat-door", build)
