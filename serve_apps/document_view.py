@@ -1,4 +1,4 @@
-"""The door to documents' pages, what a citation opens: HTML for people, JSON for programs, PDF pages as PNG."""
+"""The door to documents' pages, what a citation opens: HTML for people, JSON for programs, PDFs as PNG."""
 
 from __future__ import annotations
 

@@ -28,6 +28,7 @@ DOOR = "../../v1/realtime"
 _FOLDER = ASSETS / "live"
 _SCRIPT = (
     "sound",
+    "library",
     "parts",
     "text",
     "microphone",

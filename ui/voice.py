@@ -20,7 +20,7 @@ from __future__ import annotations
 import gradio as gr
 
 from serve_apps.contracts import Clients, VoiceChat
-from ui import shell
+from ui import shell, sources
 from ui.live import conversation
 from ui.spoken_turns import endpoint
 
@@ -32,6 +32,7 @@ def build(clients: Clients) -> gr.Blocks:
     """The voice page."""
     with shell.page("voice", "Voice", clients, ["stt", "llm", "tts"], heading=False) as blocks:
         conversation(clients)
+        sources.viewer()
         _endpoint(clients.voice)
     return blocks
 

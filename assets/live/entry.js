@@ -44,7 +44,7 @@ class Entry {
     this.node.dataset.final = String(this.final);
     if (this.role === "assistant") {
       const words = [...this.captions].sort(([a], [b]) => a - b).flatMap(([, clause]) => clause);
-      const written = write_answer(this.body, this.text, words, { played_ms: this.played_ms ?? Infinity });
+      const written = write_answer(this.body, this.text, words, { played_ms: this.played_ms ?? Infinity, sources: this.sources });
       Object.assign(this, { words: written.words, heard_text: written.heard });
     } else this.body.textContent = this.text || (this.final ? UNHEARD : "…");
   }
@@ -98,6 +98,7 @@ class Entry {
 
   show_sources(sources) {
     this.sources = sources;
+    this.draw();
     this.draw_about();
   }
 

@@ -17,7 +17,8 @@ const milliseconds = (ms) => (ms >= 1000 ? `${(ms / 1000).toFixed(2)} s` : `${ms
 const quantile = (values, share) => [...values].sort((a, b) => a - b)[Math.max(0, Math.ceil(share * values.length) - 1)];
 
 const SPAN_NAMES = {
-  silence: "silence", queue: "waiting", transcript: "understanding", retrieval: "looking up", "first token": "thinking",
+  silence: "silence", queue: "waiting", transcript: "understanding", retrieval: "looking up", embed: "finding the meaning", search: "searching", rerank: "choosing passages",
+  passages: "reading passages", "first token": "thinking",
   "first clause": "first phrase", "first audio": "first sound", answer: "writing", speech: "making speech",
 };
 const MIN_WIDTH_PERCENT = 0.75; // narrower bars could not be seen or hovered
@@ -43,18 +44,17 @@ const fall_row = ({ name, start_ms, duration_ms }, first_ms, all_ms) => {
   return row;
 };
 
+// The passages an answer rests on. A click opens them in the page's viewer (assets/sources.js).
 const source_list = (sources) => {
   const list = make("ol", "ray-live-sources");
   list.setAttribute("aria-label", "Sources");
-  for (const { title, text, score, url } of sources) {
-    const item = list.appendChild(make("li"));
-    const fold = item.appendChild(make("details"));
-    const head = fold.appendChild(make("summary", "", title || "Source"));
-    if (Number.isFinite(score)) head.append(make("small", "", ` ${score.toFixed(2)}`));
-    fold.append(make("p", "", text));
-    if (!/^https?:\/\//.test(url ?? "")) continue;
-    const link = fold.appendChild(make("a", "", url));
-    Object.assign(link, { href: url, target: "_blank", rel: "noopener noreferrer" });
+  for (const source of sources) {
+    const item = list.appendChild(make("li")), href = passage_address(source);
+    const name = item.appendChild(make(href ? "a" : "b", href ? "ray-source" : "", place_of(source)));
+    if (href) Object.assign(name, { href, target: "_blank", rel: "noopener" });
+    name.dir = "auto";
+    if (Number.isFinite(source.score)) item.append(make("small", "", ` ${source.score.toFixed(2)}`));
+    item.append(make("p", "", source.text));
   }
   return list;
 };

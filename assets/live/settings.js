@@ -8,6 +8,7 @@ class Settings {
     fold.addEventListener("input", () => this.show());
     fold.addEventListener("change", ({ target }) => (target.name === "microphone" ? microphone_changed(target.value) : changed()));
     navigator.mediaDevices?.addEventListener?.("devicechange", () => this.list_microphones());
+    this.library = new Library(fold);
     this.show();
   }
 
@@ -24,7 +25,7 @@ class Settings {
         input: { turn_detection, transcription: { language: this.field("language").value || null } },
         output: { voice: this.field("voice").value, speed: Number(this.field("speed").value) },
       },
-      raydio: { barge_in: { mode: this.field("interruption").value } },
+      raydio: { barge_in: { mode: this.field("interruption").value }, ...this.library.session() },
     };
   }
 
@@ -40,6 +41,7 @@ class Settings {
 
   // What the models can do.
   async list() {
+    this.library.list();
     const { voices, languages } = await server.choices();
     this.fill("voice", voices.map(({ id, name }) => [id, name]));
     this.fill("language", languages.map((code) => [code, code]));

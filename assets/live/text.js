@@ -1,7 +1,7 @@
 // An answer as elements: paragraphs, lists, headings, bold and code of its Markdown, everything else as plain text. Only
 // text nodes are made from it, so nothing in an answer can load, style or run. The words being spoken are marked.
 const FENCE = /^\s*(`{3,}|~{3,})/, BULLET = /^\s*[-*•]\s+(.*)$/, NUMBER = /^\s*(\d+)[.)]\s+(.*)$/, HEADING = /^\s*#{1,6}\s+(.*)$/;
-const INLINE = /(`+)([^`]+)\1|(\*\*|__)(?=\S)(.+?)(?<=\S)\3/g;
+const INLINE = /(`+)([^`]+)\1|(\*\*|__)(?=\S)(.+?)(?<=\S)\3|\[([1-9]\d{0,2})\]/g;
 
 // Lines to blocks: {tag, lines}; a list's lines are its items.
 const blocks_of = (markdown) => {
@@ -24,13 +24,14 @@ const blocks_of = (markdown) => {
   }
   return blocks;
 };
-// Text to runs: {tag, text}.
+// Text to runs: {tag, text}; of a citation also its number, {tag: "a", text: "[1]", number: 1}.
 const runs_of = (text) => {
   const runs = [];
   let end = 0;
   for (const found of text.matchAll(INLINE)) {
     if (found.index > end) runs.push({ text: text.slice(end, found.index) });
-    runs.push(found[1] ? { tag: "code", text: found[2] } : { tag: "b", text: found[4] });
+    if (found[5]) runs.push({ tag: "a", text: found[0], number: Number(found[5]) });
+    else runs.push(found[1] ? { tag: "code", text: found[2] } : { tag: "b", text: found[4] });
     end = found.index + found[0].length;
   }
   if (end < text.length) runs.push({ text: text.slice(end) });
@@ -53,7 +54,7 @@ const located = (text, words) => {
 
 class Writer {
   // cut: characters from here on were not heard.
-  constructor(marks, cut) { Object.assign(this, { marks, cut, at: 0, words: [] }); }
+  constructor(marks, cut, sources) { Object.assign(this, { marks, cut, sources, at: 0, words: [] }); }
 
   // A run's text, split where words begin and end and where the cut is.
   write(parent, text) {
@@ -74,22 +75,31 @@ class Writer {
 
   inline(parent, text) {
     for (const run of runs_of(text)) {
-      const inner = run.tag ? parent.appendChild(document.createElement(run.tag)) : parent;
+      const inner = run.number ? this.citation(parent, run.number) : run.tag ? parent.appendChild(document.createElement(run.tag)) : parent;
       this.write(inner, run.text);
     }
     this.at += 1; // the end of a line
+  }
+
+  // Where a number's passage is opened; a number without one is text.
+  citation(parent, number) {
+    const source = this.sources[number - 1], href = source ? passage_address(source) : "";
+    if (!href) return parent;
+    const link = parent.appendChild(make("a", "ray-cite"));
+    Object.assign(link, { href, target: "_blank", rel: "noopener", title: `Source ${number}: ${place_of(source)}` });
+    return link;
   }
 }
 
 const text_of = (blocks) => blocks.map(({ tag, lines }) => (tag === "pre" ? lines.join("\n") : lines.map((l) => runs_of(l).map((r) => r.text).join("")).join("\n"))).join("\n");
 
 // Fills `parent`; returns the words in it, [{node, start_ms, end_ms}], and the text that was heard.
-const write_answer = (parent, markdown, words, { played_ms = Infinity } = {}) => {
+const write_answer = (parent, markdown, words, { played_ms = Infinity, sources = [] } = {}) => {
   const blocks = blocks_of(markdown);
   const text = text_of(blocks), marks = located(text, words);
   let cut = cut_at(marks, played_ms);
   while (cut > 0 && /\s/.test(text[cut] ?? "")) cut++;
-  const writer = new Writer(marks, cut);
+  const writer = new Writer(marks, cut, sources);
   parent.replaceChildren();
   for (const { tag, lines, start } of blocks) {
     const block = parent.appendChild(make(tag === "strong" ? "p" : tag));
