@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from serve_apps.turns import prompt
 from serve_apps.wire import (
     ChatRequest,
     LlmDelta,
+    LlmEvent,
     Message,
     SourcesFound,
     TextDelta,
@@ -43,6 +44,7 @@ TEXTS = {
     ],
     "Menu.pdf": ["The kitchen serves soup."],
 }
+QUOTATION = re.compile(r'<passage number="\d+" from="[^"]*">\n.*?\n</passage>', re.DOTALL)
 DOWN = StageUnavailable("reranker", "The reranker stage is restarting.", "Try again.", 5.0)
 
 
@@ -327,14 +329,9 @@ async def test_closing_during_the_answer_stops_the_model() -> None:
 class ObedientLlm(CountingLlm):
     """Obeys every order that it finds outside of quotations, as the worst model would."""
 
-    async def stream_chat(self, request: ChatRequest):  # type: ignore[no-untyped-def, override]
+    async def stream_chat(self, request: ChatRequest) -> AsyncIterator[LlmEvent]:
         self.requests.append(request)
-        outside = re.sub(
-            r"<passage number=\"\d+\" from=\"[^\"]*\">\n.*?\n</passage>",
-            "",
-            request.messages[-1].content,
-            flags=re.DOTALL,
-        )
+        outside = QUOTATION.sub("", request.messages[-1].content)
         orders = re.findall(r"(?i)ignore|disregard|system prompt|CANARY-\w+|you are now", outside)
         yield LlmDelta(text=" ".join(["It opens at nine in the evening", *orders, "."]), n_tokens=1)
         yield DONE
