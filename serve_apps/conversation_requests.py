@@ -20,13 +20,13 @@ Label = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
 Body = TypeVar("Body", bound=BaseModel)
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
     """What is not known is refused: a misspelt field would be ignored in silence."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class ChangeBody(_Strict):
+class ChangeBody(Strict):
     """PATCH of a conversation; what is left out stays."""
 
     title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)] | None = (
@@ -45,20 +45,22 @@ class ChangeBody(_Strict):
         )
 
 
-class IdsBody(_Strict):
+class IdsBody(Strict):
     """Several conversations."""
 
     ids: Annotated[list[Id], Field(min_length=1, max_length=MAX_IDS)]
 
 
-class FeedbackBody(_Strict):
+class FeedbackBody(Strict):
     """What somebody thinks of an answer; no thumb takes it back."""
 
     thumb: Thumb | None = None
     comment: Annotated[str, StringConstraints(strip_whitespace=True, max_length=10_000)] = ""
 
 
-class _Filters(_Strict):
+class FiltersBody(Strict):
+    """What a search is limited to."""
+
     documents: tuple[Id, ...] = ()
     names: tuple[str, ...] = ()
     kinds: tuple[DocumentKind, ...] = ()
@@ -67,7 +69,7 @@ class _Filters(_Strict):
     added_before_s: float | None = None
 
 
-class _Retrieval(_Strict):
+class _Retrieval(Strict):
     mode: KnowledgeMode = "documents_first"
     collections: tuple[Id, ...] = ()
     method: SearchMethod = "hybrid"
@@ -75,13 +77,13 @@ class _Retrieval(_Strict):
     n_passages: int | None = Field(default=None, ge=1, le=100)
     rerank: bool = True
     min_score: float | None = None
-    filters: _Filters = _Filters()
+    filters: FiltersBody = FiltersBody()
 
     def to_wire(self) -> Retrieval:
         return Retrieval(**{**dict(self), "filters": Filters(**dict(self.filters))})
 
 
-class AskBody(_Strict):
+class AskBody(Strict):
     """A question, where it stands in its conversation, and the settings of the turn that answers it."""
 
     text: Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARACTERS)] = ""
@@ -130,7 +132,7 @@ class AskBody(_Strict):
         )
 
 
-class ListQuery(_Strict):
+class ListQuery(Strict):
     """The query of a list."""
 
     search: Annotated[str, StringConstraints(max_length=1000)] = ""
@@ -144,7 +146,7 @@ class ListQuery(_Strict):
         return ListRequest(user=user, **{**dict(self), "limit": self.limit + 1})
 
 
-class ExportQuery(_Strict):
+class ExportQuery(Strict):
     """The query of an export: ids with commas between them, none for all."""
 
     ids: str = ""

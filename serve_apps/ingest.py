@@ -101,7 +101,7 @@ class IngestConductor:
     async def _told(
         self, board: Board, name: str, work: Callable[[], Awaitable[None]]
     ) -> AsyncGenerator[IngestEvent, None]:
-        """What the board says while the work goes on in its turn; closing this cancels and undoes the work."""
+        """What the board says while the work goes on in its turn; closed, the work is cancelled, undone."""
         if self._n_under_way >= self._args.n_at_once + self._args.max_waiting:
             raise StageBusy("ingest", "Too many files wait to be added.", "Try again in a moment.", RETRY_S)
         self._n_under_way += 1

@@ -45,7 +45,7 @@ class UrlsBody(Strict):
     """Web addresses to add."""
 
     urls: Annotated[list[str], Field(min_length=1, max_length=MAX_URLS)]
-    tags: Tags = []
+    tags: Tags = Field(default_factory=list)
 
 
 class SearchBody(Strict):
