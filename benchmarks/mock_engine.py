@@ -49,7 +49,6 @@ class MockLlm:
     """
 
     context_tokens = 1_000_000
-    control_tokens: tuple[str, ...] = ()
 
     def __init__(self, args: LlmArgs) -> None:
         self.card = card("llm")

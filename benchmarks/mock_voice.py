@@ -80,7 +80,6 @@ class VoiceLlm:
     """Says `CLAUSE` until it has said `max_tokens` words, at once or `SLOWLY`."""
 
     context_tokens = 1_000_000
-    control_tokens: tuple[str, ...] = ()
 
     def __init__(self, args: LlmArgs) -> None:
         self.card = card("llm")
