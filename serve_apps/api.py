@@ -187,13 +187,11 @@ def app(args: ApiArgs) -> Application:
     """The API as an application of its own, with `/v1` as its route prefix."""
 
     def build() -> FastAPI:
-        # Here and not above: the process that deploys needs no live sessions.
-        from serve_apps.realtime.door import Realtime  # noqa: PLC0415
+        # Here and not above: the process that deploys needs no doors.
+        from serve_apps.doors import routes  # noqa: PLC0415
 
         api = FastAPI(openapi_url=None)
-        clients = over_handles()
-        api.router.routes.extend(Api(clients).routes(""))
-        api.router.routes.extend(Realtime(clients, args.realtime).routes(""))
+        api.router.routes.extend(routes("", over_handles(), args.realtime, args.retrieval))
         return api
 
     return application("api", build)

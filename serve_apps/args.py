@@ -213,6 +213,7 @@ class ApiArgs(Args):
     """The /v1 door as an application of its own."""
 
     realtime: RealtimeArgs = RealtimeArgs()
+    retrieval: RetrievalArgs = RetrievalArgs()
 
 
 class FrontArgs(Args):
