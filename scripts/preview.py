@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
@@ -22,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 from serve_apps.args import RealtimeArgs  # noqa: E402
 from serve_apps.contracts import Clients  # noqa: E402
 from serve_apps.realtime.door import Realtime  # noqa: E402
+from tests.conversations import made_conversations  # noqa: E402
 from tests.fake_clients import FakeChat, FakeCluster, fake_clients  # noqa: E402 - the path comes first
 from tests.ui_server import mount  # noqa: E402
 from ui import shell  # noqa: E402
@@ -65,8 +67,10 @@ def main() -> None:
     arguments = parser.parse_args()
     statuses = {"llm": ("fetching", "42 of 89 MiB"), "stt": ("starting", "loading the weights")}
     statuses |= {"tts": ("failed", "espeak-ng was not found: reinstall espeakng-loader")}
+    chat = FakeChat(ANSWER, pause_s=arguments.pause_s, endless=arguments.endless)
     clients = fake_clients(
-        chat=FakeChat(ANSWER, pause_s=arguments.pause_s, endless=arguments.endless),
+        chat=chat,
+        conversations=made_conversations(Path(tempfile.mkdtemp(prefix="raydio-preview-")), chat),
         cluster=FakeCluster(**(statuses if arguments.starting else {})),
     )
     app = FastAPI()

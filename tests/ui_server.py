@@ -14,6 +14,9 @@ from fastapi import FastAPI
 
 from serve_apps.args import RealtimeArgs
 from serve_apps.contracts import Clients
+from serve_apps.conversations_door import ConversationsDoor
+from serve_apps.document_view import DocumentView
+from serve_apps.knowledge_door import KnowledgeDoor
 from serve_apps.realtime.door import Realtime
 from ui import shell, theme
 
@@ -21,11 +24,15 @@ READY_S = 30
 
 
 def mount(app: FastAPI, clients: Clients, pages: Sequence[str]) -> None:
-    """Mount pages as the product does, and the door that the voice page calls.
+    """Mount pages as the product does, and the doors that their scripts call.
 
     Home comes last, because its path is a prefix of the others'.
     """
     app.router.routes.extend(Realtime(clients, RealtimeArgs()).routes("/v1"))
+    app.router.routes.extend(ConversationsDoor(clients.conversations).routes("/v1"))
+    if clients.knowledge is not None:
+        app.router.routes.extend(DocumentView(clients).routes("/v1"))
+        app.router.routes.extend(KnowledgeDoor(clients).routes("/v1"))
     for name in sorted(pages, key=lambda page: (page == "home", page)):
         gr.mount_gradio_app(
             app,

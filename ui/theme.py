@@ -155,7 +155,7 @@ def theme() -> gr.themes.Base:
     return Raydio()
 
 
-STYLES = ("theme", "documents", "collections")
+STYLES = ("theme", "history/history", "documents", "collections")
 """The style sheet's parts, in `assets`."""
 
 
