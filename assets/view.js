@@ -2,6 +2,9 @@
 const kept = (() => { try { return localStorage.getItem("raydio-theme"); } catch { return null; } })();
 if (["light", "dark"].includes(kept) && !document.documentElement.dataset.theme) document.documentElement.dataset.theme = kept;
 
+// The dialog around it has the title already.
+if (window.parent !== window) document.documentElement.dataset.embedded = "";
+
 const text = document.querySelector(".words"), sheet = document.querySelector(".sheet");
 const to_passage = () => {
   const found = [...document.querySelectorAll("mark, .sheet i")].find((node) => node.offsetParent !== null);

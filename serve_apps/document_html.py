@@ -90,11 +90,11 @@ def _header(view: PageView, *, drawn: bool) -> str:
         '<button type="button" data-show="text" aria-pressed="false">Text</button></div>'
     )
     return (
-        f'<header><h1 dir="auto">{escape(view.document.name)}'
+        f'<header><h1 dir="auto"><span>{escape(view.document.name)}</span>'
         f"<small>Page {number} of {n_pages}{label}</small></h1>"
         f'<nav aria-label="Pages">{_turn(number - 1, "← Previous", n_pages)}'
         f"{_turn(number + 1, 'Next →', n_pages)}</nav>{switch if drawn else ''}"
-        '<a href="../original" download>Download the original</a></header>'
+        f'<a href="../original" download="{escape(view.document.name)}">Download the original</a></header>'
     )
 
 

@@ -79,7 +79,6 @@ window.addEventListener("drop", (event) => { if (has_files(event)) event.prevent
 const show = (open, { focus = true } = {}) => {
   drawer.hidden = !open;
   opener.setAttribute("aria-expanded", String(open));
-  document.body.classList.toggle("ray-docs-shown", open);
   if (focus) (open ? find(".ray-docs-close") : opener).focus();
   if (open && focus) collections.load();
 };
