@@ -21,7 +21,7 @@ _LONGEST_PATH = 160
 """Characters of headings that are embedded with a passage: the inner ones say most."""
 _SLACK = 1.15
 """A section that is a little too long stays whole rather than leaving a crumb."""
-_SMALL = 0.35
+_SMALL = 0.25
 """A section shorter than this share of a passage may be joined by its neighbour."""
 
 _STEP = " › "  # noqa: RUF001  # as pages show a path

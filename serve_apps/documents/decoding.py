@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 
 from serve_apps.documents.kinds import READABLE, sixteen_bits
 from serve_apps.errors import DocumentUnreadable
@@ -18,20 +19,24 @@ _SAMPLE_BYTES = 64 * 1024
 _MOST_UNREADABLE = 0.05
 
 
-def decoded(data: bytes) -> str:
+def decoded(data: bytes, declared: str = "") -> str:
     """The text of a file, with Unix line ends.
+
+    Args:
+        data: all of it.
+        declared: the encoding that it says it has, which is believed if it is not UTF-8.
 
     Raises:
         DocumentUnreadable: it is not text.
     """
-    text = _decoded(data).replace("\r\n", "\n").replace("\r", "\n")
+    text = _decoded(data, declared).replace("\r\n", "\n").replace("\r", "\n")
     strange = text.count("\x00") + text.count("\ufffd")
     if strange > _MOST_UNREADABLE * len(text):
         raise DocumentUnreadable("The file is not text, and no document that is known here.", READABLE)
     return text
 
 
-def _decoded(data: bytes) -> str:
+def _decoded(data: bytes, declared: str) -> str:
     for mark, codec in _MARKS:
         if data.startswith(mark):
             return data.decode(codec, "replace")
@@ -41,6 +46,8 @@ def _decoded(data: bytes) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError as wrong:
         at = wrong.start
+    with contextlib.suppress(LookupError, UnicodeDecodeError):
+        return data.decode(declared or "none")
     return data.decode(_guessed(data, at), "replace")
 
 

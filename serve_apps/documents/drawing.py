@@ -17,6 +17,8 @@ from serve_apps.errors import DocumentUnreadable, NotFound
 
 _MOST_PIXELS = 12_000_000
 _MOST_MARKS = 500
+_ROUNDING_PX = 0.01
+"""PDFium rounds up."""
 
 Box = tuple[float, float, float, float]
 """left, top, right, bottom, as shares of the page from its top left corner."""
@@ -43,7 +45,7 @@ def drawn(pdf: bytes, *, page: int, start: int, end: int, width_px: int) -> tupl
 
 def _scale(width: float, height: float, width_px: int) -> float:
     """Pixels for each point: as wide as asked for, but never more pixels than fit in memory."""
-    wanted = width_px / width
+    wanted = (width_px - _ROUNDING_PX) / width
     return min(wanted, math.sqrt(_MOST_PIXELS / (width * height)))
 
 

@@ -41,8 +41,8 @@ _EXTENSIONS: dict[DocumentKind, str] = {
         "py pyi ipynb js mjs cjs jsx ts tsx java kt kts scala groovy c h cc cpp cxx hpp hh cs fs vb go rs "
         "swift m mm rb php pl pm lua r jl hs erl ex exs clj lisp el scm ml mli nim zig d dart pas f90 asm s "
         "sql sh bash zsh fish ps1 bat cmd awk css scss sass less vue svelte json jsonl ndjson yaml yml toml "
-        "ini cfg conf env properties xml xsl svg proto graphql tf hcl cmake mk makefile dockerfile gradle nix "
-        "bzl diff patch"
+        "ini cfg conf env properties xml xsl svg proto graphql tf hcl cmake mk makefile dockerfile gradle "
+        "nix bzl diff patch"
     ),
 }
 _KINDS: dict[str, DocumentKind] = {

@@ -84,9 +84,9 @@ class Layout:
         missing = []
         for entry in self._outline.get(page.number, ()):
             title = _key(entry.title)
-            line = next(
-                (line for key, line in keys if key and line not in levels and _matches(key, title)), None
-            )
+            free = [(key, line) for key, line in keys if key and line not in levels]
+            line = next((line for key, line in free if key == title), None)
+            line = line or next((line for key, line in free if _matches(key, title)), None)
             if line is None:
                 missing.append(entry)
             else:

@@ -49,7 +49,7 @@ def paragraphs(text: str, start: int, end: int) -> Iterator[Block]:
 
 
 def _taken(file: BinaryIO, book: Book) -> str:
-    text = printable(decoded(file.read()))
+    text = printable(decoded(book.taken(file)))
     book.spend(text)
     return text
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from serve_apps.errors import DocumentTooLarge
 
@@ -21,6 +21,7 @@ LONGEST_PAGE = 100_000
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 _SPACES = re.compile(r"\s+")
 _LONGEST_TITLE = 120
+_MOST_BYTES_A_CHARACTER = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,10 +82,17 @@ class Book:
     pages: list[StructuredPage] = field(default_factory=list)
     n_bytes: int = 0
 
-    def turn(self, label: str = "") -> Writer:
-        """Begin the next page; it is bound when `Writer.close` is called."""
+    def turn(self, label: str = "", number: int = 0) -> Writer:
+        """Begin the next page; `Writer.close` binds it, under its own number if it has one."""
         self.admit(len(self.pages) + 1)
-        return Writer(self, one_line(label))
+        return Writer(self, one_line(label), number)
+
+    def taken(self, file: BinaryIO) -> bytes:
+        """All bytes of a file that is text; raise DocumentTooLarge if they cannot be within the limit."""
+        data = file.read(_MOST_BYTES_A_CHARACTER * self.limits.max_text_bytes + 1)
+        if len(data) > _MOST_BYTES_A_CHARACTER * self.limits.max_text_bytes:
+            raise self._too_much_text()
+        return data
 
     def admit(self, n_pages: int) -> None:
         """Raise DocumentTooLarge if a document of so many pages is over the limit."""
@@ -98,10 +106,7 @@ class Book:
         """Count text that was read; raise DocumentTooLarge over the limit."""
         self.n_bytes += len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
         if self.n_bytes > self.limits.max_text_bytes:
-            raise DocumentTooLarge(
-                f"The document holds more than {self.limits.max_text_bytes // 2**20} MB of text.",
-                "Split it, or raise max_text_mb in ingest's configuration.",
-            )
+            raise self._too_much_text()
 
     def add(self, page: StructuredPage) -> None:
         """Bind a page whose text was counted already, in parts if it is long."""
@@ -109,13 +114,21 @@ class Book:
             self.admit(len(self.pages) + 1)
             self.pages.append(part)
 
+    def _too_much_text(self) -> DocumentTooLarge:
+        return DocumentTooLarge(
+            f"The document holds more than {self.limits.max_text_bytes // 2**20} MB of text.",
+            "Split it, or raise max_text_mb in ingest's configuration.",
+        )
+
 
 class Writer:
     """Writes one page, block by block."""
 
-    def __init__(self, book: Book, label: str) -> None:
+    def __init__(self, book: Book, label: str, number: int) -> None:
         self._book = book
-        self._label = label
+        self._number = number
+        self.label = label
+        self.first_heading = ""
         self._text: list[str] = []
         self._blocks: list[Block] = []
         self._length = 0
@@ -123,6 +136,7 @@ class Writer:
     def heading(self, text: str, level: int = 1) -> None:
         """A heading; level 1 is the outermost."""
         if line := one_line(text):
+            self.first_heading = self.first_heading or line
             self._write("heading", line, level=level, title=line)
 
     def paragraph(self, text: str) -> None:
@@ -148,10 +162,10 @@ class Writer:
         if self._blocks:
             self._book.add(
                 StructuredPage(
-                    number=len(self._book.pages) + 1,
+                    number=self._number or len(self._book.pages) + 1,
                     text="".join(self._text),
                     blocks=tuple(self._blocks),
-                    label=self._label,
+                    label=self.label,
                     fresh=True,
                 )
             )
