@@ -206,7 +206,8 @@ class Catalogue:
                 .limit(limit)
                 .offset(offset)
             ).all()
-        found = unpacked([row.data for row in rows]) if rows else []
+        if not rows:
+            return []
         return [
             PassageVector(
                 document_id=row.document_id,
@@ -214,7 +215,7 @@ class Catalogue:
                 passage=passage_of(row, row.key),
                 vector=vector,
             )
-            for row, vector in zip(rows, found, strict=True)
+            for row, vector in zip(rows, unpacked([row.data for row in rows]), strict=True)
         ]
 
     def _collections(self, user: str) -> list[Collection]:

@@ -346,7 +346,7 @@ def _insert(connection: Connection, document_id: str, generation: Generation, do
             n_passages=0,
         )
     )
-    key = made.inserted_primary_key[0]
+    (key,) = made.inserted_primary_key or (None,)
     wanted = tidy_tags(document.tags)
     if wanted:
         connection.execute(insert(tags), [{"document_key": key, "tag": tag} for tag in wanted])

@@ -193,7 +193,7 @@ class Generations:
         )
 
 
-def _missing(generation: Generation) -> Select[tuple[int]]:
+def _missing(generation: Generation) -> Select[int]:
     """Counts the passages that can be found and have no vector in `generation`."""
     has_one = exists().where(
         vectors.c.generation_id == generation.id, vectors.c.passage_key == passages.c.key

@@ -1,40 +1,27 @@
-"""What a search asks the catalogue: where to look, what the words find, and what the finds are.
+"""What a search asks the catalogue: where to look, and what was found there.
 
 Filters are looked up here, as bound parameters; the vector store gets the numbers of documents.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, bindparam, exists, select, text
+from sqlalchemy import ColumnElement, Connection, Engine, Row, exists, select
 
 from serve_apps.catalogue import with_tags
-from serve_apps.catalogue_access import collection_row, collection_rows, readable
+from serve_apps.catalogue_access import readable
 from serve_apps.catalogue_adding import mismatch
 from serve_apps.catalogue_rows import passage_of, unpacked
-from serve_apps.catalogue_tables import MAX_PASSAGES, collections, documents, passages, tags, vectors
+from serve_apps.catalogue_tables import collections, documents, generations, passages, tags, vectors
 from serve_apps.contracts_knowledge import SearchRequest, SearchScope
 from serve_apps.database import reading
-from serve_apps.fusion import Fused, Ranking
+from serve_apps.errors import NotFound
+from serve_apps.fusion import Fused
 from serve_apps.wire import Vectors
 from serve_apps.wire_knowledge import Filters, Hit
-
-MAX_QUERY_WORDS = 64
-_WORD = re.compile(r"\w+")
-_SEARCH_WORDS = text(
-    "SELECT passage_words.rowid AS key, -passage_words.rank AS score FROM passage_words"
-    f" JOIN documents ON documents.key = passage_words.rowid / {MAX_PASSAGES}"
-    " WHERE passage_words MATCH :words AND documents.state = 'ready'"
-    " AND documents.collection_id IN :collections"
-    " ORDER BY passage_words.rank LIMIT :limit"
-).bindparams(bindparam("collections", expanding=True))
-_SEARCH_WORDS_IN = text(
-    _SEARCH_WORDS.text.replace(" ORDER BY", " AND documents.key IN :documents ORDER BY")
-).bindparams(bindparam("collections", expanding=True), bindparam("documents", expanding=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +46,6 @@ class CatalogueSearch:
 
     def __init__(self, database: Engine) -> None:
         self._database = database
-        self.has_words = database.dialect.name == "sqlite"
-        """Whether it searches words itself; the vector store does otherwise."""
 
     def plan(self, request: SearchRequest) -> Plan:
         """Where to look.
@@ -70,7 +55,7 @@ class CatalogueSearch:
             EmbeddingMismatch: one whose vectors came from another model than the query's.
         """
         with reading(self._database) as connection:
-            rows = [row for row in _wanted(connection, request) if row.n_documents]
+            rows = _wanted(connection, request)
             if request.method != "bm25":
                 _check_model(rows, request.embedding_model)
             ids = [row.id for row in rows]
@@ -80,22 +65,6 @@ class CatalogueSearch:
             for row in rows
         )
         return Plan(places=() if scope.documents == () else places, scope=scope)
-
-    def by_words(self, query: str, plan: Plan, limit: int) -> Ranking:
-        """BM25 over passages that can be found, best first; higher is better."""
-        words = _WORD.findall(query.lower())[:MAX_QUERY_WORDS]
-        if not words or not plan.places:
-            return []
-        given: dict[str, Any] = {
-            "words": " OR ".join(f'"{word}"' for word in dict.fromkeys(words)),
-            "collections": [place.collection_id for place in plan.places],
-            "limit": limit,
-        }
-        wanted = _SEARCH_WORDS
-        if plan.scope.documents is not None:
-            wanted, given["documents"] = _SEARCH_WORDS_IN, list(plan.scope.documents)
-        with reading(self._database) as connection:
-            return [(row.key, row.score) for row in connection.execute(wanted, given)]
 
     def hits(self, found: Sequence[Fused], plan: Plan, vector: Vectors | None) -> list[Hit]:
         """What was found, as far as it can be found now: in order, with titles, texts and cosines."""
@@ -120,10 +89,18 @@ class CatalogueSearch:
         ]
 
 
-def _wanted(connection: Connection, request: SearchRequest) -> list[Row[Any]]:
-    if request.collections:
-        return [collection_row(connection, request.user, one) for one in dict.fromkeys(request.collections)]
-    return list(connection.execute(collection_rows().where(readable(request.user))).all())
+def _wanted(connection: Connection, request: SearchRequest) -> Sequence[Row[Any]]:
+    """Collections to search: those with a document that can be found."""
+    ids = set(request.collections)
+    found = exists().where(documents.c.collection_id == collections.c.id, documents.c.state == "ready")
+    rows = connection.execute(
+        select(collections, generations, found.label("has_documents"))
+        .outerjoin(generations, generations.c.id == collections.c.generation_id)
+        .where(readable(request.user), *([collections.c.id.in_(ids)] if ids else []))
+    ).all()
+    if ids - {row.id for row in rows}:
+        raise NotFound("There is no such collection.", "Choose one from the list.")
+    return [row for row in rows if row.has_documents]
 
 
 def _check_model(rows: Sequence[Row[Any]], embedding_model: str) -> None:

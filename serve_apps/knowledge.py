@@ -76,6 +76,7 @@ class KnowledgeStage:
         # SQLAlchemy is for the replica; the deploying process imports this module, too.
         from serve_apps.catalogue import Catalogue  # noqa: PLC0415
         from serve_apps.catalogue_search import CatalogueSearch  # noqa: PLC0415
+        from serve_apps.catalogue_words import CatalogueWords  # noqa: PLC0415
         from serve_apps.database import engine  # noqa: PLC0415
         from serve_apps.knowledge_index import KnowledgeIndex  # noqa: PLC0415
 
@@ -83,7 +84,8 @@ class KnowledgeStage:
         make: Any = store_class or engines.engine_class("knowledge", args.engine)
         self._args = args
         self._searcher = CatalogueSearch(where)
-        self._store: VectorStore = make(args, words=not self._searcher.has_words)
+        self._words = CatalogueWords(where) if where.dialect.name == "sqlite" else None
+        self._store: VectorStore = make(args, words=self._words is None)
         self._catalogue = Catalogue(where)
         self._index = KnowledgeIndex(where, self._store)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="knowledge-writer")
@@ -218,8 +220,8 @@ class KnowledgeStage:
         if request.method == "dense":
             return []
         limit = _candidates(request)
-        if self._searcher.has_words:
-            return self._searcher.by_words(request.query, plan, limit)
+        if self._words is not None:
+            return self._words.search(request.query, plan, limit)
         found = [
             self._store.bm25(place.store_name, request.query, limit, plan.scope) for place in plan.places
         ]

@@ -1,4 +1,4 @@
-"""A knowledge stage in this process, on SQLite and Milvus Lite in a folder of the test, and documents in it."""
+"""A knowledge stage in this process, on SQLite and Milvus Lite, and documents in it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def made_knowledge(folder: Path) -> KnowledgeStage:
     return KnowledgeStage(KnowledgeArgs(), database=where)
 
 
-async def added(
+async def added(  # noqa: PLR0917 -- who adds what where
     knowledge: Knowledge,
     embeddings: Embeddings,
     user: str,

@@ -47,7 +47,7 @@ class MilvusStore:
     """
 
     def __init__(self, args: KnowledgeArgs, *, words: bool = True) -> None:
-        # What goes wrong reaches the caller as an error of ours; pymilvus would log it, too, with a traceback.
+        # What goes wrong is raised, as an error of ours; pymilvus would log it, too, with a traceback.
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
         self.is_shared = bool(settings().milvus_uri)
         self._words = words
@@ -117,11 +117,12 @@ class MilvusStore:
     def dense(self, name: str, vector: Vectors, limit: int, scope: SearchScope) -> list[tuple[int, float]]:
         """See `VectorStore.dense`."""
         parameters = {"metric_type": "COSINE", "params": {"ef": max(MIN_EF, limit)}}
-        return self._search(name, "vector", vector, limit, scope, parameters)
+        return self._search(name, vector, limit, scope, anns_field="vector", search_params=parameters)
 
     def bm25(self, name: str, query: str, limit: int, scope: SearchScope) -> list[tuple[int, float]]:
         """See `VectorStore.bm25`."""
-        found = self._search(name, "words", query, limit, scope, {"metric_type": "BM25"})
+        parameters = {"metric_type": "BM25"}
+        found = self._search(name, query, limit, scope, anns_field="words", search_params=parameters)
         # Milvus Lite gives distances, the nearest first and negative; a server gives scores.
         return [(key, abs(score)) for key, score in found]
 
@@ -133,18 +134,13 @@ class MilvusStore:
             self._embedded.close()
 
     def _search(
-        self, name: str, field: str, what: object, limit: int, scope: SearchScope, parameters: dict[str, Any]
+        self, name: str, what: object, limit: int, scope: SearchScope, **how: Any
     ) -> list[tuple[int, float]]:
+        which = _filter(scope)
         found = self._on(
             name,
             lambda client: client.search(
-                name,
-                data=[what],
-                anns_field=field,
-                limit=limit,
-                filter=_filter(scope),
-                search_params=parameters,
-                timeout=CALL_TIMEOUT_S,
+                name, data=[what], limit=limit, filter=which, timeout=CALL_TIMEOUT_S, **how
             ),
         )
         return [(hit["key"], float(hit["distance"])) for hit in found[0]]

@@ -131,6 +131,7 @@ def _words() -> None:
         "CREATE VIRTUAL TABLE passage_words USING fts5("
         "text, content='passages', content_rowid='key', tokenize='unicode61 remove_diacritics 2')"
     )
+    op.execute("CREATE VIRTUAL TABLE passage_vocabulary USING fts5vocab(passage_words, row)")
     add = "INSERT INTO passage_words(rowid, text) VALUES (new.key, new.text);"
     drop = "INSERT INTO passage_words(passage_words, rowid, text) VALUES ('delete', old.key, old.text);"
     op.execute(f"CREATE TRIGGER passages_added AFTER INSERT ON passages BEGIN {add} END")
