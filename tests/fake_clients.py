@@ -127,6 +127,8 @@ class FakeStt(_Described):
 
     async def stream_transcribe(self, audio: Audio, options: SttOptions) -> AsyncIterator[TranscriptUpdate]:
         whole = await self.transcribe(audio, options)
+        if not whole.segments:
+            yield TranscriptUpdate(transcript=whole, done_s=whole.duration_s, final=True)
         for n in range(1, len(whole.segments) + 1):
             heard = Transcript(
                 segments=whole.segments[:n], language=whole.language, duration_s=whole.duration_s
