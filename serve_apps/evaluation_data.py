@@ -10,7 +10,7 @@ from typing import Any
 
 from serve_apps.errors import InputError
 
-__all__ = ["Dataset", "Entry", "Question", "read_dataset"]
+__all__ = ["Dataset", "Entry", "Question", "read_dataset", "read_questions"]
 
 CORPUS, QUERIES = "corpus.jsonl", "queries.jsonl"
 HINT = "docs/evaluation.md describes the format."
@@ -55,11 +55,23 @@ def read_dataset(folder: Path) -> Dataset:
         InputError: a file is missing, a line is not as it should be, or an id is unknown or there twice.
     """
     entries = tuple(_entry(line, where) for line, where in _lines(folder / CORPUS))
-    questions = tuple(_question(line, where) for line, where in _lines(folder / QUERIES))
     _check_ids([entry.id for entry in entries], folder / CORPUS)
-    _check_ids([question.id for question in questions], folder / QUERIES)
+    questions = read_questions(folder).questions
     _check_relevant(questions, {entry.id for entry in entries}, folder / QUERIES)
     return Dataset(entries=entries, questions=questions)
+
+
+def read_questions(folder: Path) -> Dataset:
+    """The questions alone, for documents that are somewhere already.
+
+    Raises:
+        InputError: as `read_dataset`.
+    """
+    questions = tuple(_question(line, where) for line, where in _lines(folder / QUERIES))
+    _check_ids([question.id for question in questions], folder / QUERIES)
+    if not any(question.relevant for question in questions):
+        raise InputError(f"{folder / QUERIES}: no question has a relevant passage.", HINT)
+    return Dataset(entries=(), questions=questions)
 
 
 def _lines(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
@@ -122,5 +134,3 @@ def _check_relevant(questions: tuple[Question, ...], known: set[str], path: Path
     for question in questions:
         if unknown := question.relevant.keys() - known:
             raise InputError(f"{path}: {question.id!r} names the unknown passage {min(unknown)!r}.", HINT)
-    if not any(question.relevant for question in questions):
-        raise InputError(f"{path}: no question has a relevant passage.", HINT)
