@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from itertools import chain
+from itertools import chain, pairwise
 
 from serve_apps.settings import ASSETS
 
@@ -20,20 +20,21 @@ FOUND_SUPPORT = 0.7
 MIN_WORDS = 2
 """Sentences with fewer words of content say too little to be traced."""
 _WORD = re.compile(r"[^\W_]+(?:[.,:]\d+)*|_", re.UNICODE)
+_SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|[。！？]|\n+")  # noqa: RUF001
 _DENSE = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]")
 """Scripts without spaces between words: compared by pairs of characters."""
 _COMMON = frozenset((ASSETS / "common_words.txt").read_text(encoding="utf-8").split())
 
 
 class Support:
-    """How well passages hold a sentence.
+    """How well passages hold a sentence: what two of their sentences hold that follow each other.
 
     Args:
         passages: in the order of their numbers, the first is [1].
     """
 
     def __init__(self, passages: Sequence[str]) -> None:
-        self._terms = [_terms(passage) for passage in passages]
+        self._terms = [_windows(passage) for passage in passages]
 
     def __len__(self) -> int:
         return len(self._terms)
@@ -43,7 +44,7 @@ class Support:
         wanted = _terms(sentence)
         if len(wanted) < MIN_WORDS:
             return [0.0] * len(self)
-        return [self._share(wanted, held) for held in self._terms]
+        return [max(self._share(wanted, held) for held in windows) for windows in self._terms]
 
     @staticmethod
     def says_something(sentence: str) -> bool:
@@ -75,6 +76,12 @@ def without_numbers(text: str) -> str:
 def n_content_words(text: str) -> int:
     """Words that say what a text is about; few of them need what was said before."""
     return len(_terms(text))
+
+
+def _windows(passage: str) -> list[set[str]]:
+    """What every two neighbouring sentences are about: words from all over a passage make no statement."""
+    sentences = [found for part in _SENTENCE_END.split(passage) if (found := _terms(part))]
+    return [one | other for one, other in pairwise(sentences)] or [*sentences, set()][:1]
 
 
 def _terms(text: str) -> set[str]:

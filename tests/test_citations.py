@@ -120,3 +120,13 @@ def test_numbers_are_taken_out_for_the_model() -> None:
 def test_content_words_are_counted() -> None:
     assert n_content_words("And what about that?") < 2
     assert n_content_words("When does the observatory open on Saturdays?") >= 3
+
+
+def test_words_from_all_over_a_passage_make_no_support() -> None:
+    apart = "The answer is shown. Stop ends it.\n" + "Nothing of that. " * 3 + "The microphone is loud."
+    assert Support([apart]).numbers("The microphone ends the answer", [1]) == ()
+    assert Support([apart]).numbers("The microphone is loud", []) == (1,)
+
+
+def test_a_passage_of_one_or_no_sentence() -> None:
+    assert Support(["Lions sleep", "", "..."]).numbers("The lions sleep.", [2]) == (1,)

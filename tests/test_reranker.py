@@ -7,12 +7,15 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 
 from serve_apps.args import RerankerArgs
 from serve_apps.engines.sentence_cosine import LONGEST_CHARACTERS, SentenceCosineReranker, sentences
+from serve_apps.engines.sentence_vectors import SentenceVectors
 from serve_apps.errors import EmptyInput, StageBusy, StageFailed, TextTooLong
 from serve_apps.reranker import CHUNK_PASSAGES, STUCK_S, RerankerStage
+from serve_apps.wire import Vectors
 from tests.fake_engines.reranker import SharedWordsReranker
 
 
@@ -176,3 +179,30 @@ def test_the_answer_is_found_among_other_sentences() -> None:
     # The query's vector is kept between chunks; another query has its own.
     assert engine.score("Where can I get a bike?", passages)[1] > scores[1]
     engine.close()
+
+
+def test_sentences_are_embedded_once() -> None:
+    asked: list[str] = []
+
+    def embed(texts: Sequence[str]) -> Vectors:
+        asked.extend(texts)
+        return np.array([[len(text), 1] for text in texts], np.float32)
+
+    kept = SentenceVectors(embed, lambda text: text.split("."), max_sentences=4)
+    first = kept.of(["a.bb", "ccc", "a.bb"])
+    assert [v.tolist() for v in first] == [[[1, 1], [2, 1]], [[3, 1]], [[1, 1], [2, 1]]]
+    assert asked == ["a", "bb", "ccc"]
+    kept.of(["ccc", "d.e"])
+    assert asked == ["a", "bb", "ccc", "d", "e"]
+    assert kept._n_kept == sum(map(len, kept._kept.values())) <= 4
+    kept.of(["d.e", "ccc"])
+    assert len(asked) == 5
+    kept.of(["a.bb"])
+    assert asked[5:] == ["a", "bb"]
+
+
+def test_passages_larger_than_what_is_kept_are_scored_all_the_same() -> None:
+    kept = SentenceVectors(
+        lambda texts: np.ones((len(texts), 2), np.float32), lambda text: text.split("."), 2
+    )
+    assert [len(v) for v in kept.of(["a.b.c.d", "e"])] == [4, 1]

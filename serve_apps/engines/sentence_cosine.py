@@ -17,6 +17,7 @@ import numpy as np
 
 from serve_apps.args import RerankerArgs
 from serve_apps.engines.ctranslate2_embeddings import CTranslate2Embeddings
+from serve_apps.engines.sentence_vectors import SentenceVectors
 from serve_apps.wire import Vectors
 
 __all__ = ["SentenceCosineReranker", "sentences"]
@@ -40,6 +41,7 @@ class SentenceCosineReranker:
 
     def __init__(self, args: RerankerArgs) -> None:
         self._embeddings = CTranslate2Embeddings(args)
+        self._sentences = SentenceVectors(self._embeddings.embed, lambda text: sentences(text) or [""])
         self._query: tuple[str, Vectors] | None = None
         self.card = replace(self._embeddings.card, stage="reranker", engine="sentence_cosine")
 
@@ -47,9 +49,9 @@ class SentenceCosineReranker:
         """One score a passage, higher is better; a passage without text counts as an empty sentence."""
         if not passages:
             return []
-        split = [sentences(passage) or [""] for passage in passages]
-        starts = np.cumsum([0, *(len(part) for part in split[:-1])])
-        vectors = self._embeddings.embed([sentence for part in split for sentence in part])
+        found = self._sentences.of(passages)
+        starts = np.cumsum([0, *(len(part) for part in found[:-1])])
+        vectors = np.concatenate(found)
         wanted = self._query_vector(query)
         nearest = np.maximum.reduceat(vectors @ wanted, starts)
         sums = np.add.reduceat(vectors, starts)
