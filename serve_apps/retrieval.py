@@ -6,6 +6,7 @@ What is missing is done without and said: no reranker, the search's own order; n
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from serve_apps.wire_knowledge import Hit, Retrieval, SearchMethod
 
 MODEL_FRESH_S = 10.0
 """How long the embedding model's name is believed; it changes only with a deployment."""
+_WORD = re.compile(r"\w+(?:[-./:]\w+)*")
 NO_RERANKER = "The reranker did not answer: vector order used."
 NO_EMBEDDINGS = "The embeddings stage did not answer: found by words alone."
 
@@ -102,7 +104,8 @@ class Retriever:
         except TimeoutError as error:
             raise StageTimeout("knowledge", "The documents took too long to search.", "Try again.") from error
         scored = await self._ordered(search, query, hits, wanted)
-        kept = [item for item in scored if self._is_good(item, wanted)]
+        names = _names(query)
+        kept = [item for item in scored if self._is_good(item, wanted) or _holds(item.hit, names)]
         return Ranking(
             hits=tuple(kept),
             n_below=len(scored) - len(kept),
@@ -179,6 +182,16 @@ class Retriever:
     def _n_candidates(self, wanted: Retrieval) -> int:
         asked = wanted.n_candidates or self._args.n_candidates
         return max(asked, wanted.n_passages or self._args.n_passages)
+
+
+def _names(query: str) -> set[str]:
+    """Codes, numbers and abbreviations: what embeddings know least about and readers mean exactly."""
+    words = _WORD.findall(query)
+    return {w.lower() for w in words if any(map(str.isdigit, w)) or (len(w) > 1 and w.isupper())}
+
+
+def _holds(hit: Hit, names: set[str]) -> bool:
+    return bool(names) and not names.isdisjoint(word.lower() for word in _WORD.findall(hit.passage.text))
 
 
 def _clock() -> Callable[[], float]:

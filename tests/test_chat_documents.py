@@ -236,6 +236,12 @@ async def test_a_model_that_fails_after_retrieval_ends_the_turn() -> None:
     assert sources(events).sources
 
 
+async def test_a_code_of_the_question_outweighs_a_low_score() -> None:
+    shelf = Shelf({"Parts.pdf": ["Order the valve TB-31 from the store."], **TEXTS})
+    events = await Desk(CountingLlm("Yes."), shelf, min_score=0.9).ask("where do i get TB-31 now")
+    assert [found.title for found in sources(events).sources] == ["Parts.pdf, page 1"]
+
+
 # ---- what fits -----------------------------------------------------------------------------------
 
 

@@ -123,7 +123,7 @@ def test_content_words_are_counted() -> None:
 
 
 def test_words_from_all_over_a_passage_make_no_support() -> None:
-    apart = "The answer is shown. Stop ends it.\n" + "Nothing of that. " * 3 + "The microphone is loud."
+    apart = "The answer is shown. No word. No word. Stop ends it. No word. No word. The microphone is loud."
     assert Support([apart]).numbers("The microphone ends the answer", [1]) == ()
     assert Support([apart]).numbers("The microphone is loud", []) == (1,)
 
