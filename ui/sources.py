@@ -66,7 +66,13 @@ def address(source: Source) -> str:
 
 def cited(text: str, sources: Sequence[Source]) -> list[int]:
     """The numbers of the sources that a text cites, in the order of the list."""
-    found = {int(match["n"]) for match in _NUMBER.finditer(text) if match["n"]}
+    found: set[int] = set()
+
+    def collect(prose: str) -> str:
+        found.update(int(match["n"]) for match in _NUMBER.finditer(prose) if match["n"])
+        return prose
+
+    outside_code(text, collect)
     return sorted(number for number in found if number <= len(sources))
 
 

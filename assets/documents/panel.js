@@ -21,7 +21,7 @@ const recount = () => {
 };
 
 const list = new List({ changed: () => collections.load() });
-const collections = new Collections({ kept, chosen: recount, opened: (collection) => list.load(collection) });
+const collections = new Collections({ kept, chosen: recount, opened: (collection) => { if (!drawer.hidden) list.load(collection); } });
 const uploads = new Uploads({ limit_bytes: Number(props.limit_bytes) || Infinity, changed: () => refresh() });
 const search = new Search(kept, tell);
 // Many files may be added in a second: the list follows when the last question about it was answered.
