@@ -13,6 +13,8 @@ from serve_apps.args import ConversationsArgs
 from serve_apps.contracts import Chat
 from serve_apps.conversation_answering import Answering
 from serve_apps.conversation_answers import AnswerStore
+from serve_apps.conversation_exchange import Exchange
+from serve_apps.conversation_files import ConversationFiles
 from serve_apps.conversation_store import ConversationStore
 from serve_apps.conversation_threads import DatabaseThreads, translated
 
@@ -25,6 +27,7 @@ class Host:
     store: ConversationStore
     answers: AnswerStore
     answering: Answering
+    files: ConversationFiles
 
 
 def host(
@@ -49,4 +52,5 @@ def host(
         store=store,
         answers=answers,
         answering=Answering(chat, args, threads=threads, answers=answers, conversations=store, model=model),
+        files=ConversationFiles(Exchange(opened), threads),
     )

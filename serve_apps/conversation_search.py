@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select
 
@@ -87,9 +86,3 @@ def excerpt(text: str, words: Sequence[str]) -> str:
     start = line.find(" ", start, at) + 1 or start if start else 0
     end = start + EXCERPT_CHARACTERS
     return ("…" if start else "") + line[start:end].rstrip() + ("…" if end < len(line) else "")
-
-
-def kept_words(labels: Sequence[str]) -> list[str]:
-    """Folders or tags as they are kept: trimmed, without empty ones and repetitions."""
-    trimmed: dict[str, Any] = dict.fromkeys(" ".join(label.split()) for label in labels)
-    return [label for label in trimmed if label]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from serve_apps.conversation_rows import Row, clean, folded, message_of, summary_of
-from serve_apps.conversation_search import SUMMARY, kept_words, listed, tags_of
+from serve_apps.conversation_search import SUMMARY, listed, tags_of
 from serve_apps.conversation_tables import conversations, messages, tags
 from serve_apps.conversation_tree import Tree
 from serve_apps.database import reading, writing
@@ -69,7 +69,7 @@ class ConversationStore:
                 this = update(conversations).where(conversations.c.id == conversation_id)
                 connection.execute(this.values(values))
             if change.tags is not None:
-                put_tags(connection, conversation_id, _labels(change.tags))
+                put_tags(connection, conversation_id, labels(change.tags))
             return opened(connection, user, conversation_id)
 
     def delete(self, user: str, conversation_ids: Sequence[str]) -> int:
@@ -165,12 +165,12 @@ def _rows(connection: Connection, conversation_id: str) -> Sequence[Row]:
 def _changed(connection: Connection, conversation_id: str, change: ConversationChange) -> dict[str, object]:
     values: dict[str, object] = {}
     if change.title is not None:
-        title = _label(change.title)
+        title = label(change.title)
         if not title:
             raise EmptyInput("A conversation needs a title.", "Write one.")
         values |= {"title": title, "folded_title": folded(title)}
     if change.folder is not None:
-        values["folder"] = _label(change.folder)
+        values["folder"] = label(change.folder)
     if change.pinned is not None:
         values["pinned"] = change.pinned
     if change.shown is not None:
@@ -187,12 +187,18 @@ def _end_of_branch(connection: Connection, conversation_id: str, message_id: str
     return tree.newest_end(message_id)
 
 
-def _label(given: str) -> str:
+def label(given: str) -> str:
+    """A title, folder or tag as it is kept: one line, not too long."""
     return " ".join(clean(given).split())[:MOST_LABEL_CHARACTERS]
 
 
-def _labels(given: Sequence[str]) -> list[str]:
-    labels = kept_words([_label(label) for label in given])
-    if len(labels) > MOST_TAGS:
+def labels(given: Sequence[str]) -> list[str]:
+    """Tags as they are kept: without empty ones and repetitions.
+
+    Raises:
+        InputError: too many.
+    """
+    kept = [tag for tag in dict.fromkeys(label(tag) for tag in given) if tag]
+    if len(kept) > MOST_TAGS:
         raise InputError(f"A conversation has {MOST_TAGS} tags at most.", "Leave some out.")
-    return labels
+    return kept

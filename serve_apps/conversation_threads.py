@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from serve_apps.errors import RaydioError, StageBusy, StageFailed, StageUnavailable
@@ -60,7 +60,7 @@ def translated(error: SQLAlchemyError) -> RaydioError:
         return _busy()
     if any(mark in words for mark in _FULL):
         return _unavailable("The database cannot store anything.", "Free space on its disk, then try again.")
-    if isinstance(error, DBAPIError):
+    if isinstance(error, OperationalError | InterfaceError):
         return _unavailable(
             "The database cannot be reached.", "Check that it runs, and DATABASE_URL; then try again."
         )

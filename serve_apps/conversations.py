@@ -13,7 +13,7 @@ from ray.serve import Application
 from serve_apps.args import ConversationsArgs
 from serve_apps.clients import ChatClient, LlmClient
 from serve_apps.contracts import Chat, Llm
-from serve_apps.errors import EmptyInput, RaydioError, UnsupportedOption
+from serve_apps.errors import EmptyInput, RaydioError
 from serve_apps.wire_conversations import (
     Asked,
     AskRequest,
@@ -133,15 +133,18 @@ class ConversationsConductor:
 
     async def export(self, user: str, conversation_ids: Sequence[str], as_format: ExportFormat) -> Exported:
         """See `Conversations.export`."""
-        raise UnsupportedOption("Conversations cannot be exported yet.")
+        host = await self._opened()
+        return await host.files.export(user, conversation_ids, as_format)
 
     async def export_feedback(self, user: str) -> Exported:
         """See `Conversations.export_feedback`."""
-        raise UnsupportedOption("Feedback cannot be exported yet.")
+        host = await self._opened()
+        return await host.files.export_feedback(user)
 
     async def import_file(self, user: str, data: bytes) -> Imported:
-        """See `Conversations.import_file`."""
-        raise UnsupportedOption("Conversations cannot be imported yet.")
+        """See `Conversations.import_file`; Open WebUI's export, too."""
+        host = await self._opened()
+        return await host.files.import_file(user, data)
 
     async def _settled(self) -> "Host":
         """With answers that dead processes left behind marked as interrupted."""

@@ -29,7 +29,7 @@ def _make_conversations() -> None:
     op.create_table(
         "conversations",
         sa.Column("id", _ID, primary_key=True),
-        sa.Column("user", sa.String(320), nullable=False),
+        sa.Column("user", sa.Text, nullable=False),
         sa.Column("title", sa.Text, nullable=False),
         sa.Column("folded_title", sa.Text, nullable=False),
         sa.Column("created_s", sa.Float, nullable=False),
@@ -65,7 +65,7 @@ def _make_messages() -> None:
         sa.Column("first_token_ms", sa.Float, nullable=False),
         sa.Column("n_tokens", sa.Integer, nullable=False),
         sa.Column("error", sa.Text, nullable=False),
-        sa.Column("error_code", sa.String(64), nullable=False),
+        sa.Column("error_code", sa.Text, nullable=False),
         sa.Column("model", sa.Text, nullable=False),
         sa.Column("writer", _ID, nullable=True),
         sa.Column("stop_wanted", sa.Boolean, nullable=False),
