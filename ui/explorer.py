@@ -18,8 +18,10 @@ from ui import charts, exports, neighbours, shell
 from ui.lines import LineVectors, checked, split, taken
 from ui.stats import milliseconds, model_chip, progress_line, stat_line
 
-__all__ = ["EXAMPLES", "MOST_HITS", "Explorer", "example", "search", "similarity", "stopped"]
+__all__ = ["EXAMPLES", "MOST_HITS", "N_AT_ONCE", "Explorer", "example", "search", "similarity", "stopped"]
 
+N_AT_ONCE = 16
+"""Handlers at work at the same time; the stage batches what they ask for."""
 MATRIX_LINES = 1_000
 """Lines of one `/similarity` call: a million numbers."""
 MOST_HITS = 100

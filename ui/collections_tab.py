@@ -1,0 +1,244 @@
+"""The mode that looks into collections: laid out from top to bottom, and wired."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import gradio as gr
+
+from serve_apps.contracts import Clients
+from serve_apps.settings import ASSETS
+from serve_apps.wire_knowledge import DocumentKind
+from ui.collection_files import CHOICES, RESULT_CHOICES
+from ui.collection_map import CollectionMap
+from ui.comparison import compare
+from ui.downloads import Downloads
+from ui.explorer import N_AT_ONCE
+from ui.library import Library
+from ui.library_work import LibraryWork
+from ui.model_comparison import HOW_TO, ModelComparison
+from ui.playground import Controls, Playground
+from ui.search_columns import COLUMNS, DEFAULT
+from ui.why import why
+
+__all__ = ["collections_tab"]
+
+QUEUED: dict[str, Any] = {
+    "show_progress": "hidden",
+    "concurrency_limit": N_AT_ONCE,
+    "concurrency_id": "embeddings",
+    "api_visibility": "private",
+}
+ASIDE: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+CLICK_FILE = "() => document.querySelector('#ray-collection-file').click()"
+
+
+@dataclass(frozen=True, slots=True)
+class _Top:
+    """Which collections, and what can be done to them."""
+
+    collections: gr.Dropdown
+    facts: gr.HTML
+    sample: gr.Button
+    again: gr.Button
+    stop: gr.Button
+    progress: gr.HTML
+
+
+def collections_tab(clients: Clients) -> Callable[[gr.Blocks], None]:
+    """Lay the mode out, inside the tab that is open; returns what fills it when the page opens."""
+    top = _top()
+    with gr.Column(visible=False) as below:
+        controls, progress, columns = _playground(clients, top.collections)
+        _map(clients, top.collections)
+        _comparison(clients)
+        fill_models = _models(clients, controls)
+        _download(clients, controls)
+    playground = Playground(clients, controls)
+    shown = [progress, columns]
+    controls.query.submit(playground.search, controls.widgets(), shown, **QUEUED)
+    for changed in controls.changes():
+        changed(playground.again, controls.widgets(), shown, **QUEUED)
+    outputs = [
+        top.collections,
+        top.facts,
+        controls.documents,
+        controls.kinds,
+        controls.tags,
+        top.again,
+        top.sample,
+        below,
+    ]
+    library = Library(clients)
+    _wire_top(clients, top, library, outputs)
+
+    def opened(blocks: gr.Blocks) -> None:
+        blocks.load(library.opened, None, outputs, **QUEUED)
+        fill_models(blocks)
+
+    return opened
+
+
+def _top() -> _Top:
+    with gr.Row(equal_height=True, elem_classes="ray-library-row"):
+        collections = gr.Dropdown(
+            [],
+            multiselect=True,
+            label="Collections",
+            info="None: all that you may read",
+            scale=4,
+            min_width=240,
+            visible=False,
+            elem_id="ray-collections",
+        )
+        sample = gr.Button(
+            "Add the sample documents", variant="primary", visible=False, scale=1, min_width=180
+        )
+        again = gr.Button("Index again", visible=False, scale=1, min_width=140)
+        stop = gr.Button("Stop", visible=False, scale=0, min_width=80)
+    progress = _html()
+    facts = _html()
+    return _Top(collections, facts, sample, again, stop, progress)
+
+
+def _wire_top(clients: Clients, top: _Top, library: Library, outputs: list[Any]) -> None:
+    work = LibraryWork(clients, library)
+    told = [top.progress, top.stop]
+    top.collections.input(library.changed, top.collections, outputs, **QUEUED)
+    top.sample.click(work.add_sample, None, told, **QUEUED).then(library.opened, None, outputs, **QUEUED)
+    top.again.click(work.index_again, top.collections, told, **QUEUED).then(
+        library.changed, top.collections, outputs, **QUEUED
+    )
+    top.stop.click(work.stop, None, None, **ASIDE)
+
+
+def _playground(clients: Clients, collections: gr.Dropdown) -> tuple[Controls, gr.HTML, gr.HTML]:
+    query = gr.Textbox(
+        label="Search",
+        placeholder="What are you looking for?",
+        lines=1,
+        max_lines=3,
+        submit_btn="Search",
+        elem_id="ray-question",
+        elem_classes="ray-question",
+    )
+    choices = [(column.name, key) for key, column in COLUMNS.items()]
+    columns = gr.CheckboxGroup(choices, value=list(DEFAULT), label="Side by side", elem_id="ray-ways")
+    with gr.Accordion("Settings and filters", open=False, elem_classes="ray-settings"):
+        with gr.Row():
+            k = gr.Dropdown([3, 5, 10, 20, 50], value=5, label="Passages a column", min_width=130)
+            n_candidates = gr.Slider(5, 100, 12, step=1, label="Passages the reranker reads", min_width=200)
+            least = gr.Slider(
+                0, 1, 0, step=0.05, label="Least score", info="Chat leaves out what is below", min_width=200
+            )
+        with gr.Row():
+            documents = gr.Dropdown([], multiselect=True, label="Only these documents", min_width=220)
+            kinds = gr.Dropdown(
+                list(get_args(DocumentKind)), multiselect=True, label="Only these kinds", min_width=160
+            )
+            tags = gr.Dropdown([], multiselect=True, label="Only these tags", min_width=160)
+        with gr.Row():
+            after = gr.DateTime(label="Added after", include_time=False, type="timestamp", value=None)
+            before = gr.DateTime(label="Added before", include_time=False, type="timestamp", value=None)
+    progress = _html()
+    board = _board(clients, main=True)
+    controls = Controls(
+        query, collections, columns, k, n_candidates, least, documents, kinds, tags, after, before
+    )
+    return controls, progress, board
+
+
+def _map(clients: Clients, collections: gr.Dropdown) -> None:
+    drawn = CollectionMap(clients)
+    with gr.Row(equal_height=True, elem_classes="ray-map-row"):
+        draw = gr.Button("Show the map", scale=0, min_width=150, elem_id="ray-draw")
+        stop = gr.Button("Stop", interactive=False, scale=0, min_width=80)
+        progress = _html()
+    chart = gr.HTML(
+        None,
+        html_template=(ASSETS / "embeddings_space.html").read_text(),
+        js_on_load=_script("space"),
+        apply_default_css=False,
+    )
+    draw.click(drawn.draw, collections, [progress, stop, chart], **QUEUED)
+    stop.click(drawn.stop, None, None, **ASIDE)
+
+
+def _comparison(clients: Clients) -> None:
+    gr.HTML(
+        None,
+        html_template=(ASSETS / "embeddings_comparison.html").read_text() + _heat("As chosen"),
+        js_on_load=_script("heat") + _script("comparison"),
+        server_functions=[compare(clients)],
+        apply_default_css=False,
+    )
+
+
+def _models(clients: Clients, controls: Controls) -> Callable[[gr.Blocks], None]:
+    models = ModelComparison(clients, controls)
+    how_to = gr.HTML(HOW_TO, visible=False, js_on_load=None, apply_default_css=False)
+    with gr.Accordion("Two embedding models", open=False, visible=False) as several:
+        with gr.Row(equal_height=True):
+            first = gr.Dropdown([], label="One", min_width=150)
+            second = gr.Dropdown([], label="The other", min_width=150)
+            ask = gr.Button("Compare the models", scale=0, min_width=180)
+        progress = _html()
+        board = _board(clients, main=False)
+        with gr.Row():
+            heats = [
+                gr.HTML(
+                    None, html_template=_heat("As found"), js_on_load=_script("heat"), apply_default_css=False
+                )
+                for _ in range(2)
+            ]
+    ask.click(
+        models.compare(first, second),
+        controls.widgets() | {first, second},
+        [progress, board, *heats],
+        **QUEUED,
+    )
+
+    def fill(blocks: gr.Blocks) -> None:
+        blocks.load(models.opened, None, [how_to, several, first, second], **ASIDE)
+
+    return fill
+
+
+def _download(clients: Clients, controls: Controls) -> None:
+    downloads = Downloads(clients, controls)
+    with gr.Accordion("Download", open=False):
+        with gr.Row(elem_classes="ray-save"):
+            choices = [*CHOICES, *RESULT_CHOICES]
+            choice = gr.Dropdown(choices, value=choices[0], label="What", scale=3, min_width=180)
+            save = gr.Button("Download", scale=1, min_width=120, elem_id="ray-save-collection")
+            stop = gr.Button("Stop", interactive=False, scale=0, min_width=80)
+        progress = _html()
+        file = gr.DownloadButton(visible="hidden", elem_id="ray-collection-file")
+    inputs = controls.widgets() | {choice}
+    save.click(downloads.save(choice), inputs, [progress, stop, file], **QUEUED).success(None, js=CLICK_FILE)
+    stop.click(downloads.stop, None, None, **ASIDE)
+
+
+def _html() -> gr.HTML:
+    return gr.HTML("", js_on_load=None, apply_default_css=False)
+
+
+def _board(clients: Clients, *, main: bool) -> gr.HTML:
+    """Columns; the main ones tell the map what was found, and explain its points."""
+    return gr.HTML(
+        "",
+        js_on_load=_script("columns"),
+        server_functions=[why(clients)],
+        apply_default_css=False,
+        main=main,
+    )
+
+
+def _heat(given: str) -> str:
+    return (ASSETS / "embeddings_heat.html").read_text().replace("As pasted", given)
+
+
+def _script(name: str) -> str:
+    return (ASSETS / f"embeddings_{name}.js").read_text()

@@ -1,0 +1,188 @@
+"""The search playground's handlers: one query in several columns, again when a setting changes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, fields
+from html import escape
+from typing import Any
+
+import gradio as gr
+from gradio.blocks import Block
+
+from serve_apps.contracts import Clients
+from serve_apps.errors import EmptyInput, RaydioError, TextTooLong, UnknownName
+from serve_apps.wire_knowledge import Filters
+from ui import shell
+from ui.column_cards import board, chat_link
+from ui.library import chosen
+from ui.search_columns import COLUMNS, Entry, Question, Ranking, key_of, rankings
+from ui.stats import progress_line
+from ui.user import user_of
+from ui.work import Work
+
+__all__ = ["NO_QUERY", "Controls", "Playground", "Values", "collection_search", "shown"]
+
+MOST_CHARACTERS = 4_000
+"""Of a query."""
+MOST_HITS = 100
+MOST_CANDIDATES = 200
+Values = Mapping[Block, Any]
+Shown = tuple[Any, Any]
+"""New values of: progress, columns."""
+NO_QUERY = EmptyInput("There is no query.", "Type what to look for, in your own words.")
+
+
+@dataclass(frozen=True, slots=True)
+class Controls:
+    """The widgets that ask; handlers receive all their values, by widget."""
+
+    query: gr.Textbox
+    collections: gr.Dropdown
+    columns: gr.CheckboxGroup
+    k: gr.Dropdown
+    n_candidates: gr.Slider
+    least: gr.Slider
+    documents: gr.Dropdown
+    kinds: gr.Dropdown
+    tags: gr.Dropdown
+    after: gr.DateTime
+    before: gr.DateTime
+
+    def widgets(self) -> set[Block]:
+        """The inputs of a handler."""
+        return {getattr(self, field.name) for field in fields(self)}
+
+    def changes(self) -> list[Any]:
+        """Listeners to every setting, after which the same is asked again."""
+        typed = (self.columns, self.k, self.n_candidates, self.least, self.documents, self.kinds, self.tags)
+        return [*(widget.input for widget in typed), self.after.change, self.before.change]
+
+    def asked(self, values: Values, user: str) -> Question:
+        """The question that the widgets' values ask.
+
+        Raises:
+            EmptyInput, TextTooLong: no query, or a novel.
+        """
+        return Question(
+            user=user,
+            query=checked(values[self.query]),
+            columns=tuple(COLUMNS[key] for key in COLUMNS if key in values[self.columns]),
+            collections=tuple(values[self.collections] or ()),
+            k=max(1, min(MOST_HITS, int(values[self.k]))),
+            n_candidates=max(1, min(MOST_CANDIDATES, int(values[self.n_candidates]))),
+            filters=Filters(
+                documents=tuple(values[self.documents] or ()),
+                kinds=tuple(values[self.kinds] or ()),
+                tags=tuple(values[self.tags] or ()),
+                added_after_s=values[self.after],
+                added_before_s=values[self.before],
+            ),
+        )
+
+
+def checked(query: str) -> str:
+    """A query with words in it.
+
+    Raises:
+        EmptyInput, TextTooLong.
+    """
+    if not query.strip():
+        raise NO_QUERY
+    if len(query) > MOST_CHARACTERS:
+        raise TextTooLong(f"The query has more than {MOST_CHARACTERS:,} characters.", "Ask in fewer words.")
+    return query.strip()
+
+
+class Playground:
+    """The handlers of the query and of its settings."""
+
+    def __init__(self, clients: Clients, controls: Controls) -> None:
+        self._clients = clients
+        self._controls = controls
+        self._work = Work()
+
+    async def search(self, values: Values, request: gr.Request) -> AsyncGenerator[Shown, None]:
+        """Show the columns."""
+        with shell.shown():
+            question = self._controls.asked(values, user_of(request))
+            if not question.columns:
+                raise EmptyInput("No way of searching is chosen.", "Choose at least one column.")
+            yield progress_line("Searching"), gr.skip()
+            found = self._found(question, float(values[self._controls.least]) or None)
+            try:
+                async with aclosing(self._work.of(request, found)) as steps:
+                    async for batch in steps:
+                        yield ("", batch[-1]) if batch else (gr.skip(), gr.skip())
+            except RaydioError:
+                yield "", gr.skip()
+                raise
+
+    async def again(self, values: Values, request: gr.Request) -> AsyncGenerator[Shown, None]:
+        """The same after a setting changed; nothing while nothing was asked."""
+        if not values[self._controls.query].strip() or not values[self._controls.columns]:
+            return
+        async with aclosing(self.search(values, request)) as updates:
+            async for update in updates:
+                yield update
+
+    async def _found(self, question: Question, least: float | None) -> AsyncGenerator[str, None]:
+        collections = await chosen(self._clients.knowledge, question.user, question.collections)
+        found = await rankings(self._clients, question)
+        yield shown(question, found, [collection.id for collection in collections], least)
+
+
+def shown(question: Question, found: Sequence[Ranking], ids: Sequence[str], least: float | None) -> str:
+    """The board with what its script must know: the query and the collections."""
+    links = {ranking.column.key: chat_link(ranking, ids, question.k, least) for ranking in found}
+    data = f'data-query="{escape(question.query)}" data-collections="{escape(json.dumps(list(ids)))}"'
+    return f'<div class="ray-board" {data}>{board(found, links, min_score=least)}</div>'
+
+
+def collection_search(clients: Clients) -> Callable[..., Awaitable[list[dict[str, Any]]]]:
+    """The function behind the named API endpoint `/collection_search`."""
+
+    async def search(  # noqa: PLR0917 -- a program names them
+        request: gr.Request,
+        query: str,
+        collections: list[str] | None = None,
+        method: str = "hybrid",
+        k: int = 10,
+        rerank: bool = False,
+    ) -> list[dict[str, Any]]:
+        """The `k` best passages of the collections (ids; none: all that you may read), best first."""
+        with shell.told():
+            column = COLUMNS.get(f"{method}-rerank" if rerank else method)
+            if column is None:
+                raise UnknownName(f"There is no method {method!r}.", "Choose dense, bm25 or hybrid.")
+            question = Question(
+                user=user_of(request),
+                query=checked(query),
+                columns=(column,),
+                collections=tuple(collections or ()),
+                k=max(1, min(MOST_HITS, k)),
+            )
+            found = (await rankings(clients, question))[0]
+        return [_plain(entry) for entry in found.entries]
+
+    return search
+
+
+def _plain(entry: Entry) -> dict[str, Any]:
+    hit = entry.hit
+    return {
+        "passage": key_of(hit),
+        "document": hit.document.name,
+        "page": hit.passage.page,
+        "start": hit.passage.start,
+        "end": hit.passage.end,
+        "headings": list(hit.passage.headings),
+        "text": hit.passage.text,
+        "score": round(entry.score, 6),
+        "cosine": hit.cosine,
+        "bm25": hit.bm25,
+        "dense_rank": hit.dense_rank,
+        "bm25_rank": hit.bm25_rank,
+    }
