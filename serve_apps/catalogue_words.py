@@ -1,6 +1,6 @@
 """Search by words in SQLite's own full-text index: BM25 over what the catalogue says now.
 
-Milvus Lite searches words in Python, fifteen times slower. Over PostgreSQL, which has no BM25, Milvus does it.
+Milvus Lite searches words in Python, ten times slower. Over PostgreSQL, which has no BM25, Milvus does it.
 Source: https://www.sqlite.org/fts5.html
 """
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -90,6 +91,7 @@ class KnowledgeStage:
         self._index = KnowledgeIndex(where, self._store)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="knowledge-writer")
         self._readers = ThreadPoolExecutor(N_READERS, thread_name_prefix="knowledge-reader")
+        self._companions = ThreadPoolExecutor(N_READERS, thread_name_prefix="knowledge-words")
         self._meter = StageMeter(self._store.card)
         self._recovered = False
         self._sweep_at_s = time.monotonic() + SWEEP_S
@@ -184,28 +186,26 @@ class KnowledgeStage:
     async def search(self, request: SearchRequest) -> SearchResult:
         """See `Knowledge.search`."""
         _check_search(request)
-        with self._request() as running:
-            result = await self._search(request)
-            running.first_output()
-        return result
+        return await self._read(self._search, request)
 
-    async def _search(self, request: SearchRequest) -> SearchResult:
+    def _search(self, request: SearchRequest) -> SearchResult:
         started_s = time.perf_counter()
-        for last in (False, True):
-            plan = await self._on_reader(self._searcher.plan, request)
-            (dense, dense_ms), (bm25, bm25_ms) = await asyncio.gather(
-                self._on_reader(_timed, self._dense, request, plan),
-                self._on_reader(_timed, self._bm25, request, plan),
-            )
-            combined = fuse(dense, bm25) if request.method == "hybrid" else ranked(dense, bm25)
-            found = combined[: request.limit]
-            hits = await self._on_reader(self._searcher.hits, found, plan, request.vector)
-            # A document that was replaced between the two looks into the catalogue would be in neither.
-            if last or len(hits) == len(found):
-                break
+        result, is_whole = self._look(request)
+        if not is_whole:  # a document was replaced between the two looks into the catalogue
+            result, _ = self._look(request)
         total_ms = (time.perf_counter() - started_s) * 1000
-        timings = SearchTimings(dense_ms=dense_ms, bm25_ms=bm25_ms, total_ms=total_ms)
-        return SearchResult(hits=tuple(hits), timings=timings)
+        return replace(result, timings=replace(result.timings, total_ms=total_ms))
+
+    def _look(self, request: SearchRequest) -> tuple[SearchResult, bool]:
+        plan = self._searcher.plan(request)
+        # Beside each other where a server does the work; Milvus Lite shares Python's lock with us.
+        other = self._companions.submit(_timed, self._bm25, request, plan) if self._store.is_shared else None
+        dense, dense_ms = _timed(self._dense, request, plan)
+        bm25, bm25_ms = other.result() if other else _timed(self._bm25, request, plan)
+        found = (fuse if request.method == "hybrid" else ranked)(dense, bm25)[: request.limit]
+        hits = self._searcher.hits(found, plan, request.vector)
+        timings = SearchTimings(dense_ms=dense_ms, bm25_ms=bm25_ms, total_ms=0.0)
+        return SearchResult(hits=tuple(hits), timings=timings), len(hits) == len(found)
 
     def _dense(self, request: SearchRequest, plan: "Plan") -> Ranking:
         if request.method == "bm25" or request.vector is None:
@@ -294,6 +294,7 @@ class KnowledgeStage:
         """Finish what is being written, and let the store go."""
         self._writer.shutdown()
         self._readers.shutdown()
+        self._companions.shutdown()
         self._store.close()
 
     def _recover(self) -> None:
