@@ -116,11 +116,8 @@ def _picture(view: PageView) -> str:
 
 
 def _sound(view: PageView) -> str:
-    return (
-        f'<audio controls preload="metadata" src="../original" data-start-s="{view.start_s:.2f}"></audio>'
-        if view.document.media_type.startswith("audio/")
-        else ""
-    )
+    """A player, which the page hides where the browser cannot play the recording."""
+    return f'<audio controls preload="metadata" src="../original" data-start-s="{view.start_s:.2f}"></audio>'
 
 
 def _words(view: PageView) -> str:
