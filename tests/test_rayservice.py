@@ -29,6 +29,9 @@ IN_FRONT = {
     "serve_apps.api:app",
     "serve_apps.chat:app",
     "serve_apps.voice:app",
+    "serve_apps.conversations:app",
+    "serve_apps.ingest:app",
+    "serve_apps.seed_door:app",
 }
 
 Yaml = dict[str, Any]
@@ -198,6 +201,7 @@ def actors(config: Yaml) -> Iterator[tuple[str, Yaml]]:
 
 def test_pages_doors_and_conductors_are_on_the_head_and_stages_on_gpus(config: Yaml) -> None:
     on_head = {app["name"] for app in config["applications"] if app["import_path"] in IN_FRONT}
+    on_head.add("knowledge")  # a store, not a model: beside its volume
     for name, options in actors(config):
         assert ("head" in options.get("resources", {})) == (name in on_head), name
         assert (options.get("num_gpus", 0) > 0) == (name not in on_head), name

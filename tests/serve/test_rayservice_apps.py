@@ -141,7 +141,7 @@ def test_stages_hold_gpus_and_the_rest_is_on_the_head(address: str) -> None:
     del address
     total, free = ray.cluster_resources(), ray.available_resources()
     assert total["GPU"] - free["GPU"] == pytest.approx(2.0, abs=0.01)  # the manifest's two workers, full
-    assert total["head"] - free["head"] == pytest.approx(0.09, abs=0.001)  # six pages, api, chat, voice
+    assert total["head"] - free["head"] == pytest.approx(0.13, abs=0.001)  # six pages, seven others
 
 
 def test_home_says_what_runs(address: str) -> None:
@@ -191,6 +191,31 @@ def test_api_answers(address: str) -> None:
     body = {"model": "Echo", "messages": [{"role": "user", "content": "Good morning"}]}
     answer = httpx.post(f"{address}/v1/chat/completions", headers=HEADERS, json=body, timeout=30).json()
     assert answer["choices"][0]["message"]["content"] == "Good morning"
+
+
+def test_documents_are_added_found_and_answered_from(address: str) -> None:
+    """Every arrow of a turn over documents is a handle here; the model says its question back."""
+    with httpx.Client(base_url=address, headers=HEADERS, timeout=60) as client:
+        collection = client.get("/v1/collections").json()["data"][0]["id"]
+        file = {"files": ("observatory.md", b"# Opening hours\n\nThe observatory opens at nine in the evening.\n")}
+        report = client.post(f"/v1/collections/{collection}/documents", files=file).json()
+        assert report["n_added"] == 1, report
+        answer = client.post("/chat", json={"query": "when does the observatory open", "min_score": -1}).json()
+        assert "observatory.md" in answer["sources"][0]["title"]
+        assert "opens at nine" in answer["response"]
+        page = client.get("/" + answer["sources"][0]["url"], headers={"accept": "text/html"})
+        assert "<mark" in page.text
+        deleted = client.delete(f"/v1/documents/{answer['sources'][0]['document_id']}").json()
+        assert deleted["n_remaining"] == 0
+        assert client.post("/chat", json={"query": "observatory", "min_score": -1}).json()["sources"] == []
+
+
+def test_a_conversation_is_kept(address: str) -> None:
+    with httpx.Client(base_url=address, headers=HEADERS, timeout=60) as client:
+        client.post("/v1/conversations", json={"text": "Good morning"}).raise_for_status()
+        found = client.get("/v1/conversations").json()["data"][0]
+        opened = client.get(f"/v1/conversations/{found['id']}").json()
+        assert [message["text"] for message in opened["messages"]] == ["Good morning", "Good morning"]
 
 
 def test_api_holds_a_live_session(address: str) -> None:
