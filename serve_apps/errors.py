@@ -336,3 +336,12 @@ class WeightsError(SetupError):
     """Fetching or checking model weights failed; nothing half-written is left."""
 
     code = "weights_error"
+
+
+def status_of(code: str) -> int:
+    """The HTTP status that belongs to an error's `code`, where only that has travelled."""
+    return next((kind.status for kind in _kinds(RaydioError) if kind.code == code), RaydioError.status)
+
+
+def _kinds(kind: type[RaydioError]) -> list[type[RaydioError]]:
+    return [kind, *(found for below in kind.__subclasses__() for found in _kinds(below))]

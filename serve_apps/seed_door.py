@@ -23,12 +23,11 @@ from serve_apps.args import ApiArgs
 from serve_apps.clients import over_handles
 from serve_apps.contracts import Chat
 from serve_apps.door import error_response
-from serve_apps.errors import InputError, RaydioError, StageFailed
+from serve_apps.errors import InputError, RaydioError, StageFailed, status_of
 from serve_apps.ingress import application
 from serve_apps.wire import Message, SourcesFound, TextDelta, TurnDone, TurnEvent, TurnFailed, TurnRequest
 from serve_apps.wire_knowledge import Retrieval, SearchMethod
 
-_STATUS = {"stage_busy": 429, "stage_unavailable": 503, "stage_timeout": 504, "stage_failed": 500}
 MAX_QUERY_CHARACTERS = 100_000
 
 
@@ -182,7 +181,7 @@ def _failure(failed: TurnFailed) -> Response:
     wait_s = failed.retry_after_s
     body = {"error": {"message": failed.message, "type": failed.stage, "param": None, "code": failed.code}}
     headers = {"retry-after": str(round(wait_s + 0.5))} if wait_s else None
-    return Response(orjson.dumps(body), _STATUS.get(failed.code, 400), headers, "application/json")
+    return Response(orjson.dumps(body), status_of(failed.code), headers, "application/json")
 
 
 def _parsed(body: bytes) -> ChatBody:

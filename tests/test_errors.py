@@ -45,3 +45,9 @@ def test_the_tree_in_the_docstring_and_all_are_complete() -> None:
 def test_codes_tell_errors_apart() -> None:
     codes = [kind.code for kind in all_errors()]
     assert len(codes) == len(set(codes))
+
+
+def test_a_code_alone_leads_to_its_status() -> None:
+    assert errors.status_of("stage_busy") == 429
+    assert errors.status_of("embedding_mismatch") == 409
+    assert errors.status_of("never heard of") == 500
