@@ -17,7 +17,7 @@ __all__ = ["COLUMNS", "DEFAULT", "Column", "Entry", "Question", "Ranking", "key_
 
 Made = TypeVar("Made")
 FUSED_TOP = 60
-"""Reciprocal rank fusion's constant: a passage that both searches find at rank 60 + 2r is worth one at r."""
+"""How much longer than what is shown a fused list is asked for, so that both rankings are whole in it."""
 MOST_CANDIDATES = 500
 NAMES: dict[SearchMethod, str] = {"dense": "Dense", "bm25": "BM25", "hybrid": "Hybrid"}
 

@@ -18,8 +18,8 @@ from ui.user import user_of
 
 __all__ = ["why"]
 
-FUSION = 60
-"""Reciprocal rank fusion's constant, as the store has it."""
+WORDS_WEIGHT, WORDS_HALF = 0.2, 5.0
+"""What words add to a cosine, as the store has it: a share of the weight, half of it at this BM25."""
 
 
 def why(clients: Clients) -> Callable[[Any, gr.Request], Awaitable[dict[str, str]]]:
@@ -66,23 +66,21 @@ def _scores(known: Evidence) -> str:
     hit = known.hit
     if hit is None:
         return f"<h4>Scores</h4><p>Neither search has it among its first {DEEP}.</p>"
+    words = WORDS_WEIGHT * hit.bm25 / (hit.bm25 + WORDS_HALF) if hit.bm25 else 0.0
     rows = [
-        ("Dense", hit.dense_rank, "cosine", hit.cosine, 3),
-        ("BM25", hit.bm25_rank, "BM25", hit.bm25, 2),
+        ("Dense", hit.dense_rank, "cosine", hit.cosine, 3, hit.score - words),
+        ("BM25", hit.bm25_rank, "BM25", hit.bm25, 2, words),
     ]
     items = "".join(
         f"<tr><th scope='row'>{name}</th><td>{_rank(rank)}</td><td>{_number(word, value, digits)}</td>"
-        f"<td>{_share(rank)}</td></tr>"
-        for name, rank, word, value, digits in rows
+        f"<td>{adds:.3f}</td></tr>"
+        for name, rank, word, value, digits, adds in rows
     )
-    total = sum(1 / (FUSION + rank) for rank in (hit.dense_rank, hit.bm25_rank) if rank)
-    fused = (
-        f"<tr><th scope='row'>Hybrid</th><td></td><td>fused</td><td>{total:.5f}</td></tr>" if total else ""
-    )
+    fused = f"<tr><th scope='row'>Hybrid</th><td></td><td>fused</td><td>{hit.score:.3f}</td></tr>"
     return (
         "<h4>Scores</h4><div class='ray-table'><table class='ray-why-scores'><thead><tr>"
         "<th scope='col'>Search</th><th scope='col'>Rank</th><th scope='col'>Score</th>"
-        f"<th scope='col'>1 / ({FUSION} + rank)</th></tr></thead>"
+        "<th scope='col'>Adds to hybrid</th></tr></thead>"
         f"<tbody>{items}{fused}</tbody></table></div>"
     )
 
@@ -93,10 +91,6 @@ def _rank(rank: int | None) -> str:
 
 def _number(word: str, value: float | None, digits: int) -> str:
     return f"{word} {value:.{digits}f}" if value is not None else "\u2013"
-
-
-def _share(rank: int | None) -> str:
-    return f"1 / {FUSION + rank} = {1 / (FUSION + rank):.5f}" if rank else "0"
 
 
 def _words(known: Evidence) -> str:
