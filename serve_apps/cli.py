@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.text import Text
 from typer.core import TyperGroup
 
-from serve_apps import access, cli_eval, fetching, launch, live_table, run_state, serve_logs
+from serve_apps import access, cli_documents, cli_eval, fetching, launch, live_table, run_state, serve_logs
 from serve_apps.errors import NotRunning, RaydioError, SetupError
 from serve_apps.run_state import RunState
 
@@ -56,6 +56,7 @@ app = typer.Typer(
     help="Chat, voice, speech and search on your own machine, in your browser.",
 )
 app.add_typer(cli_eval.app, name="eval")
+cli_documents.register(app)
 
 
 def _version(wanted: bool) -> None:

@@ -28,7 +28,8 @@ CONDUCTORS = {
     "chat", "chat_turn", "cited_text", "follow_up", "grounding", "retrieval", "voice", "turns",
 }  # fmt: skip
 COMMAND = {
-    "cli", "launch", "live_table", "fetching", "serve_logs", "attached", "machine", "processes", "run_state",
+    "cli", "cli_documents", "documents_client",
+    "launch", "live_table", "fetching", "serve_logs", "attached", "machine", "processes", "run_state",
     "ray_environment", "local_ray", "supervisor", "weights", "wheels",
 }  # fmt: skip
 """The command `raydio` and what it runs on."""
