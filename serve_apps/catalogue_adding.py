@@ -1,4 +1,4 @@
-"""Documents on their way into the catalogue and out of it.
+"""Documents on their way into the catalogue.
 
 A document is `adding` until its commit, then `ready`, then `deleting` until all of it is gone. Each
 change of state is one transaction, so that a crash leaves it before or after.
@@ -9,61 +9,34 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, and_, delete, exists, func, insert, or_, select, text, update
+from sqlalchemy import Connection, Engine, Row, and_, delete, insert, select, update
 
 from serve_apps.catalogue import count_documents, tidy_tags, with_tags
-from serve_apps.catalogue_access import own_collection_row, own_document_row
-from serve_apps.catalogue_rows import packed, passage_row
-from serve_apps.catalogue_tables import (
-    collections,
-    documents,
-    generations,
-    originals,
-    pages,
-    passages,
-    tags,
-    vectors,
+from serve_apps.catalogue_access import own_collection_row
+from serve_apps.catalogue_generations import (
+    Generation,
+    generation_of,
+    mismatch,
+    new_generation,
+    put_vectors,
 )
+from serve_apps.catalogue_leaving import Leaving, count_rows, mark
+from serve_apps.catalogue_originals import keep_original
+from serve_apps.catalogue_rows import passage_row
+from serve_apps.catalogue_tables import collections, documents, pages, passages, tags
 from serve_apps.database import reading, writing
 from serve_apps.errors import EmbeddingMismatch, InputError, NotFound
 from serve_apps.wire import Vectors
 from serve_apps.wire_knowledge import Document, NewDocument, Page, Passage, Ticket
 
-LEASE_S = 15 * 60.0
-"""A document that is begun and then not touched for so long has been given up."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Generation:
-    """The vectors of a collection by one embedding model, and where the store has them."""
-
-    id: str
-    collection_id: str
-    embedding_model: str
-    dimensions: int
-    store_name: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Leaving:
-    """A document that nothing finds any more and that is to be removed."""
-
-    key: int
-    collection_id: str
-    n_passages: int
-
 
 class Adding:
-    """The ways in and out."""
+    """The way in."""
 
     def __init__(self, database: Engine) -> None:
         self._database = database
-
-    # ---- in ------------------------------------------------------------------------------------
 
     def begin(
         self, user: str, collection_id: str, document: NewDocument, embedding_model: str, dimensions: int
@@ -91,7 +64,7 @@ class Adding:
         with writing(self._database) as connection:
             row = _renewed(connection, ticket)
             if original is not None:
-                _keep(connection, row, original)
+                keep_original(connection, row, original)
             numbers = [page.number for page in given]
             here = pages.c.document_key == row.key
             connection.execute(delete(pages).where(here, pages.c.number.in_(numbers)))
@@ -112,7 +85,7 @@ class Adding:
     def n_passages(self, document_key: int) -> int:
         """How many have been stored."""
         with reading(self._database) as connection:
-            return _count(connection, passages, document_key)
+            return count_rows(connection, passages, document_key)
 
     def commit(self, ticket: Ticket) -> tuple[Document, list[Leaving]]:
         """Make a document `ready`, and the one it replaces `deleting`, at once."""
@@ -136,8 +109,8 @@ class Adding:
                 documents.c.state == "ready",
             )
             counts = {
-                "n_pages": _count(connection, pages, row.key),
-                "n_passages": _count(connection, passages, row.key),
+                "n_pages": count_rows(connection, pages, row.key),
+                "n_passages": count_rows(connection, passages, row.key),
             }
             ready = {"state": "ready", "added_s": time.time(), **counts}
             here = documents.c.key == row.key
@@ -152,119 +125,6 @@ class Adding:
                 select(documents).where(documents.c.id == ticket.document_id, documents.c.state == "ready")
             ).all()
             return with_tags(connection, rows)[0] if rows else None
-
-    # ---- out -----------------------------------------------------------------------------------
-
-    def abandon(self, ticket: Ticket) -> list[Leaving]:
-        """A document that was begun leaves; one that was committed stays."""
-        with writing(self._database) as connection:
-            return mark(connection, documents.c.id == ticket.document_id, documents.c.state == "adding")
-
-    def delete(self, user: str, document_id: str) -> list[Leaving]:
-        """From here on nothing finds it."""
-        with writing(self._database) as connection:
-            row = own_document_row(connection, user, document_id)
-            return mark(connection, documents.c.key == row.key)
-
-    def delete_collection(self, user: str, collection_id: str) -> list[Leaving]:
-        """From here on nothing finds it or anything in it, and its name is free."""
-        with writing(self._database) as connection:
-            own_collection_row(connection, user, collection_id)
-            here = collections.c.id == collection_id
-            connection.execute(update(collections).where(here).values(deleting=True, name=collection_id))
-            return mark(connection, documents.c.collection_id == collection_id)
-
-    def left_behind(self, now_s: float) -> list[Leaving]:
-        """What crashes left: documents half deleted, and those begun and given up."""
-        stale = and_(documents.c.state == "adding", documents.c.touched_s < now_s - LEASE_S)
-        with writing(self._database) as connection:
-            return mark(connection, or_(documents.c.state == "deleting", stale))
-
-    def collections_left_behind(self) -> list[str]:
-        """Ids of collections half deleted."""
-        with reading(self._database) as connection:
-            return list(connection.scalars(select(collections.c.id).where(collections.c.deleting)))
-
-    def forget(self, leaving: Sequence[Leaving]) -> None:
-        """Delete all that the catalogue has of them: the last step."""
-        keys = [one.key for one in leaving]
-        with writing(self._database) as connection:
-            connection.execute(delete(documents).where(documents.c.key.in_(keys)))
-            _delete_originals(connection)
-
-    def forget_collection(self, collection_id: str) -> None:
-        """The same for a collection and all that is in it."""
-        with writing(self._database) as connection:
-            connection.execute(delete(documents).where(documents.c.collection_id == collection_id))
-            connection.execute(delete(collections).where(collections.c.id == collection_id))
-            _delete_originals(connection)
-
-
-def generation_of(connection: Connection, generation_id: str) -> Generation:
-    """The generation of this id.
-
-    Raises:
-        NotFound: it was replaced, or given up.
-    """
-    row = connection.execute(select(generations).where(generations.c.id == generation_id)).first()
-    if row is None:
-        raise NotFound("This index of the collection is gone.", "Index the collection again.")
-    return Generation(
-        id=row.id,
-        collection_id=row.collection_id,
-        embedding_model=row.embedding_model,
-        dimensions=row.dimensions,
-        store_name=row.store_name,
-    )
-
-
-def new_generation(
-    connection: Connection, collection_id: str, embedding_model: str, dimensions: int
-) -> Generation:
-    """A generation without vectors."""
-    made = Generation(
-        id=uuid.uuid4().hex,
-        collection_id=collection_id,
-        embedding_model=embedding_model,
-        dimensions=dimensions,
-        store_name=f"raydio_{uuid.uuid4().hex}",
-    )
-    values = {
-        "id": made.id,
-        "collection_id": collection_id,
-        "embedding_model": embedding_model,
-        "dimensions": dimensions,
-        "store_name": made.store_name,
-        "touched_s": time.time(),
-    }
-    connection.execute(insert(generations).values(values))
-    return made
-
-
-def put_vectors(connection: Connection, generation_id: str, keys: Sequence[int], found: Vectors) -> None:
-    """Keep vectors of passages, shape (len(keys), d), in place of earlier ones."""
-    connection.execute(
-        delete(vectors).where(vectors.c.generation_id == generation_id, vectors.c.passage_key.in_(keys))
-    )
-    rows = [
-        {"generation_id": generation_id, "passage_key": key, "data": packed(vector)}
-        for key, vector in zip(keys, found, strict=True)
-    ]
-    connection.execute(insert(vectors), rows)
-
-
-def mark(connection: Connection, *which: Any) -> list[Leaving]:
-    """Set documents to `deleting`."""
-    rows = connection.execute(select(documents).where(*which)).all()
-    keys = [row.key for row in rows]
-    if keys:
-        connection.execute(update(documents).where(documents.c.key.in_(keys)).values(state="deleting"))
-    return [
-        Leaving(
-            key=row.key, collection_id=row.collection_id, n_passages=_count(connection, passages, row.key)
-        )
-        for row in rows
-    ]
 
 
 def _begun(connection: Connection, ticket: Ticket) -> Row[Any]:
@@ -304,14 +164,6 @@ def _generation_for(
     return made
 
 
-def mismatch(name: str, stored: str, asked: str) -> EmbeddingMismatch:
-    """Says which models do not go together, and the way out."""
-    return EmbeddingMismatch(
-        f"The collection {name!r} was indexed with {stored}, and the embeddings stage runs {asked}.",
-        f'Index it again: the button on the documents page, or raydio reindex "{name}".',
-    )
-
-
 def _same(connection: Connection, collection_id: str, document: NewDocument) -> str | None:
     found: str | None = connection.scalar(
         select(documents.c.id).where(
@@ -326,7 +178,6 @@ def _same(connection: Connection, collection_id: str, document: NewDocument) -> 
 
 def _insert(connection: Connection, document_id: str, generation: Generation, document: NewDocument) -> None:
     now_s = time.time()
-    given = replace(document, tags=())
     made = connection.execute(
         insert(documents).values(
             id=document_id,
@@ -335,12 +186,12 @@ def _insert(connection: Connection, document_id: str, generation: Generation, do
             state="adding",
             touched_s=now_s,
             added_s=now_s,
-            name=given.name,
-            kind=given.kind,
-            media_type=given.media_type,
-            sha256=given.sha256,
-            size_bytes=given.size_bytes,
-            url=given.url,
+            name=document.name,
+            kind=document.kind,
+            media_type=document.media_type,
+            sha256=document.sha256,
+            size_bytes=document.size_bytes,
+            url=document.url,
             has_original=False,
             n_pages=0,
             n_passages=0,
@@ -350,40 +201,6 @@ def _insert(connection: Connection, document_id: str, generation: Generation, do
     wanted = tidy_tags(document.tags)
     if wanted:
         connection.execute(insert(tags), [{"document_key": key, "tag": tag} for tag in wanted])
-
-
-def _keep(connection: Connection, document: Row[Any], original: bytes) -> None:
-    """Store the file once, however many documents it is.
-
-    Raises:
-        InputError: the bytes are another file's; a false hash would open somebody else's.
-    """
-    if sha256(original).hexdigest() != document.sha256:
-        raise InputError(f"The file of {document.name!r} is not the one that was announced.", "Add it again.")
-    there = select(originals.c.sha256).where(originals.c.sha256 == document.sha256)
-    _queue_for_originals(connection)
-    if connection.scalar(there) is None:
-        connection.execute(insert(originals).values(sha256=document.sha256, data=original))
-    here = documents.c.key == document.key
-    connection.execute(update(documents).where(here).values(has_original=True))
-
-
-def _delete_originals(connection: Connection) -> None:
-    """Delete the files that no document has any more."""
-    _queue_for_originals(connection)
-    kept = exists().where(documents.c.sha256 == originals.c.sha256, documents.c.has_original)
-    connection.execute(delete(originals).where(~kept))
-
-
-def _queue_for_originals(connection: Connection) -> None:
-    """Who looks whether a file is still needed, and who needs it, take turns; SQLite's writers do anyway."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("LOCK TABLE originals IN SHARE ROW EXCLUSIVE MODE"))
-
-
-def _count(connection: Connection, table: Any, document_key: int) -> int:
-    wanted = select(func.count()).select_from(table).where(table.c.document_key == document_key)
-    return connection.scalar(wanted) or 0
 
 
 def _check(document: NewDocument, embedding_model: str, dimensions: int) -> None:

@@ -6,22 +6,33 @@ The vector store holds copies: what it lacks is put into it again from here.
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Engine, Select, and_, delete, exists, func, select, update
+from sqlalchemy import Connection, Engine, Select, and_, delete, exists, func, insert, select, update
 
 from serve_apps.catalogue_access import own_collection_row
-from serve_apps.catalogue_adding import Generation, generation_of, new_generation, put_vectors
-from serve_apps.catalogue_rows import passage_key, unpacked
+from serve_apps.catalogue_rows import packed, passage_key, unpacked
 from serve_apps.catalogue_tables import collections, documents, generations, passages, vectors
 from serve_apps.database import reading, writing
-from serve_apps.errors import InputError, NotFound
+from serve_apps.errors import EmbeddingMismatch, InputError, NotFound
 from serve_apps.wire import Vectors
 from serve_apps.wire_knowledge import Passage
 
 BATCH_ROWS = 1000
 """Vectors that are read for the store together: one megabyte and a half."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """The vectors of a collection by one embedding model, and where the store has them."""
+
+    id: str
+    collection_id: str
+    embedding_model: str
+    dimensions: int
+    store_name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,4 +214,65 @@ def _missing(generation: Generation) -> Select[int]:
         .select_from(passages)
         .join(documents, documents.c.key == passages.c.document_key)
         .where(documents.c.collection_id == generation.collection_id, documents.c.state == "ready", ~has_one)
+    )
+
+
+def generation_of(connection: Connection, generation_id: str) -> Generation:
+    """The generation of this id.
+
+    Raises:
+        NotFound: it was replaced, or given up.
+    """
+    row = connection.execute(select(generations).where(generations.c.id == generation_id)).first()
+    if row is None:
+        raise NotFound("This index of the collection is gone.", "Index the collection again.")
+    return Generation(
+        id=row.id,
+        collection_id=row.collection_id,
+        embedding_model=row.embedding_model,
+        dimensions=row.dimensions,
+        store_name=row.store_name,
+    )
+
+
+def new_generation(
+    connection: Connection, collection_id: str, embedding_model: str, dimensions: int
+) -> Generation:
+    """A generation without vectors."""
+    made = Generation(
+        id=uuid.uuid4().hex,
+        collection_id=collection_id,
+        embedding_model=embedding_model,
+        dimensions=dimensions,
+        store_name=f"raydio_{uuid.uuid4().hex}",
+    )
+    values = {
+        "id": made.id,
+        "collection_id": collection_id,
+        "embedding_model": embedding_model,
+        "dimensions": dimensions,
+        "store_name": made.store_name,
+        "touched_s": time.time(),
+    }
+    connection.execute(insert(generations).values(values))
+    return made
+
+
+def put_vectors(connection: Connection, generation_id: str, keys: Sequence[int], found: Vectors) -> None:
+    """Keep vectors of passages, shape (len(keys), d), in place of earlier ones."""
+    connection.execute(
+        delete(vectors).where(vectors.c.generation_id == generation_id, vectors.c.passage_key.in_(keys))
+    )
+    rows = [
+        {"generation_id": generation_id, "passage_key": key, "data": packed(vector)}
+        for key, vector in zip(keys, found, strict=True)
+    ]
+    connection.execute(insert(vectors), rows)
+
+
+def mismatch(name: str, stored: str, asked: str) -> EmbeddingMismatch:
+    """Says which models do not go together, and the way out."""
+    return EmbeddingMismatch(
+        f"The collection {name!r} was indexed with {stored}, and the embeddings stage runs {asked}.",
+        f'Index it again: the button on the documents page, or raydio reindex "{name}".',
     )

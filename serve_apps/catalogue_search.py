@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, exists, select
 
 from serve_apps.catalogue import with_tags
 from serve_apps.catalogue_access import readable
-from serve_apps.catalogue_adding import mismatch
+from serve_apps.catalogue_generations import mismatch
 from serve_apps.catalogue_rows import passage_of, unpacked
 from serve_apps.catalogue_tables import collections, documents, generations, passages, tags, vectors
 from serve_apps.contracts_knowledge import SearchRequest, SearchScope

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 import unicodedata
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, TextClause, bindparam, text
@@ -24,6 +25,8 @@ COMMON_SHARE = 0.2
 COUNTS_KEPT_S = 60.0
 MAX_COUNTS = 10_000
 _WORD = re.compile(r"\w+")
+_COMMON = frozenset((Path(__file__).parents[1] / "assets" / "common_words.txt").read_text("utf-8").split())
+"""Words that questions are made of: rare in some texts, and yet they tell nothing."""
 _COUNT = text("SELECT doc FROM passage_vocabulary WHERE term = :word")
 _SEARCH = """
     SELECT passage_words.rowid AS key, -passage_words.rank AS score
@@ -69,8 +72,9 @@ class CatalogueWords:
             self._counts_until_s = time.monotonic() + COUNTS_KEPT_S
         known = [word for word in words if self._count(connection, word)]
         most = COMMON_SHARE * self._count(connection, "")
-        telling = [word for word in known if self._count(connection, word) <= most]
-        return telling or sorted(known or words, key=lambda word: self._count(connection, word))[:3]
+        asked = [word for word in known if word not in _COMMON]
+        telling = [word for word in asked if self._count(connection, word) <= most]
+        return telling or sorted(asked or known or words, key=lambda word: self._count(connection, word))[:3]
 
     def _count(self, connection: Connection, word: str) -> int:
         """Passages with a word, as of a minute ago at most; of "", all passages."""

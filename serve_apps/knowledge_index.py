@@ -9,9 +9,11 @@ from collections.abc import Sequence
 
 from sqlalchemy import Engine
 
-from serve_apps.catalogue_adding import LEASE_S, Adding, Generation, Leaving
-from serve_apps.catalogue_generations import Generations
+from serve_apps.catalogue_adding import Adding
+from serve_apps.catalogue_generations import Generation, Generations
+from serve_apps.catalogue_leaving import LEASE_S, Leaving, Removing
 from serve_apps.catalogue_rows import passage_key
+from serve_apps.catalogue_tables import MAX_PASSAGES
 from serve_apps.contracts_knowledge import SearchScope, VectorStore
 from serve_apps.errors import StageFailed
 from serve_apps.wire import Vectors
@@ -32,8 +34,9 @@ class KnowledgeIndex:
     """
 
     def __init__(self, database: Engine, store: VectorStore) -> None:
-        self.adding = Adding(database)
-        self.generations = Generations(database)
+        self._adding = Adding(database)
+        self._removing = Removing(database)
+        self._generations = Generations(database)
         self._store = store
         self._unflushed: Counter[str] = Counter()
 
@@ -43,18 +46,18 @@ class KnowledgeIndex:
         self, user: str, collection_id: str, document: NewDocument, embedding_model: str, dimensions: int
     ) -> Ticket:
         """See `Knowledge.begin`."""
-        ticket, generation = self.adding.begin(user, collection_id, document, embedding_model, dimensions)
+        ticket, generation = self._adding.begin(user, collection_id, document, embedding_model, dimensions)
         self._store.create(generation.store_name, generation.dimensions)
         return ticket
 
     def add_pages(self, ticket: Ticket, pages: Sequence[Page], original: bytes | None) -> None:
         """See `Knowledge.add_pages`."""
-        self.adding.add_pages(ticket, pages, original)
+        self._adding.add_pages(ticket, pages, original)
 
     def add_passages(self, ticket: Ticket, passages: Sequence[Passage], vectors: Vectors) -> None:
         """See `Knowledge.add_passages`."""
-        key, generation = self.adding.generation(ticket)
-        self.adding.add_passages(ticket, passages, vectors)
+        key, generation = self._adding.generation(ticket)
+        self._adding.add_passages(ticket, passages, vectors)
         self._insert(
             generation,
             [passage_key(key, passage.index) for passage in passages],
@@ -65,11 +68,11 @@ class KnowledgeIndex:
 
     def commit(self, ticket: Ticket) -> Document:
         """See `Knowledge.commit`; a second one changes nothing."""
-        if (ready := self.adding.ready(ticket)) is not None:
+        if (ready := self._adding.ready(ticket)) is not None:
             return ready
-        key, generation = self.adding.generation(ticket)
-        self._complete(generation, key, self.adding.n_passages(key))
-        document, replaced = self.adding.commit(ticket)
+        key, generation = self._adding.generation(ticket)
+        self._complete(generation, key, self._adding.n_passages(key))
+        document, replaced = self._adding.commit(ticket)
         if replaced:
             self.purge(replaced)
         return document
@@ -78,15 +81,15 @@ class KnowledgeIndex:
 
     def abandon(self, ticket: Ticket) -> None:
         """See `Knowledge.abandon`."""
-        self.purge(self.adding.abandon(ticket))
+        self.purge(self._removing.abandon(ticket))
 
     def delete(self, user: str, document_id: str) -> Deleted:
         """See `Knowledge.delete`."""
-        return self.purge(self.adding.delete(user, document_id))
+        return self.purge(self._removing.delete(user, document_id))
 
     def delete_collection(self, user: str, collection_id: str) -> Deleted:
         """See `Knowledge.delete_collection`."""
-        leaving = self.adding.delete_collection(user, collection_id)
+        leaving = self._removing.delete_collection(user, collection_id)
         n_remaining = self._purge_collection(collection_id)
         return Deleted(
             n_documents=len(leaving),
@@ -102,9 +105,9 @@ class KnowledgeIndex:
         """
         for collection_id in {one.collection_id for one in leaving}:
             keys = [one.key for one in leaving if one.collection_id == collection_id]
-            for generation in self.generations.of_collection(collection_id):
+            for generation in self._generations.of_collection(collection_id):
                 self._remove(generation.store_name, keys)
-        self.adding.forget(leaving)
+        self._removing.forget(leaving)
         return Deleted(
             n_documents=len(leaving), n_passages=sum(one.n_passages for one in leaving), n_remaining=0
         )
@@ -113,7 +116,7 @@ class KnowledgeIndex:
 
     def begin_reindex(self, user: str, collection_id: str, embedding_model: str, dimensions: int) -> str:
         """See `Knowledge.begin_reindex`."""
-        generation = self.generations.begin(user, collection_id, embedding_model, dimensions)
+        generation = self._generations.begin(user, collection_id, embedding_model, dimensions)
         self._store.create(generation.store_name, dimensions)
         return generation.id
 
@@ -121,22 +124,22 @@ class KnowledgeIndex:
         self, generation_id: str, passages: Sequence[tuple[str, Passage]], vectors: Vectors
     ) -> None:
         """See `Knowledge.add_reindexed`."""
-        generation = self.generations.one(generation_id)
-        keys = self.generations.add(generation_id, passages, vectors)
+        generation = self._generations.one(generation_id)
+        keys = self._generations.add(generation_id, passages, vectors)
         kept = [n for n, key in enumerate(keys) if key]
         if kept:
             self._insert(
                 generation,
                 [keys[n] for n in kept],
-                [keys[n] >> 20 for n in kept],
+                [keys[n] // MAX_PASSAGES for n in kept],
                 [passages[n][1].text for n in kept],
                 vectors[kept],
             )
 
     def finish_reindex(self, generation_id: str) -> str:
         """See `Knowledge.finish_reindex`; returns the collection's id."""
-        self._check(self.generations.one(generation_id))
-        collection_id = self.generations.finish(generation_id)
+        self._check(self._generations.one(generation_id))
+        collection_id = self._generations.finish(generation_id)
         self.sweep()
         return collection_id
 
@@ -145,23 +148,23 @@ class KnowledgeIndex:
     def recover(self) -> None:
         """Finish what was begun, and put into the store what it lacks: it may be new, or have lost power."""
         self.sweep()
-        for generation in self.generations.current():
+        for generation in self._generations.current():
             self._check(generation)
         if not self._store.is_shared:
-            known = {generation.store_name for generation in self.generations.all()}
+            known = {generation.store_name for generation in self._generations.all()}
             for name in self._store.names() - known:
                 self._store.drop(name)
 
     def sweep(self) -> None:
         """Remove what nobody will come back for."""
         now_s = time.time()
-        if leaving := self.adding.left_behind(now_s):
+        if leaving := self._removing.left_behind(now_s):
             self.purge(leaving)
-        for collection_id in self.adding.collections_left_behind():
+        for collection_id in self._removing.collections_left_behind():
             self._purge_collection(collection_id)
-        for generation in self.generations.left_behind(now_s - LEASE_S):
+        for generation in self._generations.left_behind(now_s - LEASE_S):
             self._store.drop(generation.store_name)
-            self.generations.forget(generation.id)
+            self._generations.forget(generation.id)
 
     # ---- the store -----------------------------------------------------------------------------
 
@@ -199,8 +202,8 @@ class KnowledgeIndex:
     def _check(self, generation: Generation) -> None:
         """See that the store has every vector of a generation that can be found."""
         self._store.create(generation.store_name, generation.dimensions)
-        scope = SearchScope(without=tuple(self.generations.unready(generation.collection_id)))
-        n_wanted = self.generations.n_ready(generation)
+        scope = SearchScope(without=tuple(self._generations.unready(generation.collection_id)))
+        n_wanted = self._generations.n_ready(generation)
         n_found = self._store.count(generation.store_name, scope)
         if n_found == n_wanted:
             return
@@ -216,7 +219,7 @@ class KnowledgeIndex:
 
     def _copy(self, generation: Generation, document_key: int | None) -> None:
         n_done = 0
-        for batch in self.generations.copies(generation, document_key):
+        for batch in self._generations.copies(generation, document_key):
             self._insert(generation, batch.keys, batch.documents, batch.texts, batch.vectors)
             n_done += len(batch.keys)
             logger.info("copied %d vectors into %s", n_done, generation.store_name)
@@ -237,9 +240,9 @@ class KnowledgeIndex:
 
     def _purge_collection(self, collection_id: str) -> int:
         n_remaining = 0
-        for generation in self.generations.of_collection(collection_id):
+        for generation in self._generations.of_collection(collection_id):
             self._store.drop(generation.store_name)
             n_remaining += self._store.count(generation.store_name, EVERYTHING)
-            self.generations.forget(generation.id)
-        self.adding.forget_collection(collection_id)
+            self._generations.forget(generation.id)
+        self._removing.forget_collection(collection_id)
         return n_remaining
