@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 from gradio.exceptions import AppError
@@ -12,8 +12,8 @@ from playwright.sync_api import Page, expect
 
 from serve_apps.errors import ContextOverflow, StageBusy, StageUnavailable
 from serve_apps.wire import Message, TextDelta, TurnEvent, TurnFailed, TurnRequest
-from tests.fake_clients import FakeChat, fake_clients, turn_done
-from tests.ui_server import served
+from tests.chat_page import ask, served_chat, until, visit
+from tests.fake_clients import FakeChat, turn_done
 from ui.answer import Answer, conversation, note, question_at, said
 from ui.markup import BREAK, defuse, restore
 from ui.pacing import batches
@@ -188,9 +188,10 @@ def test_the_question_of_an_answer() -> None:
         said("assistant", "b"),
         note("n", "x"),
     ]
-    assert question_at(log, 4) == (log[:2], "2")
-    assert question_at(log, 1) == ([], "1")
-    assert question_at([], 0) == ([], "")
+    assert question_at(log, 4) == (log[:2], "2", "")
+    assert question_at(log, 1) == ([], "1", "")
+    assert question_at([], 0) == ([], "", "")
+    assert question_at([said("user", "1", message_id="a")], 0) == ([], "1", "a")
 
 
 # ---- the endpoint ------------------------------------------------------------------------------
@@ -205,7 +206,7 @@ def _client(address: str) -> Client:
 
 def test_endpoint_answers_and_streams() -> None:
     chat = FakeChat(pause_s=0.05)
-    with served(fake_clients(chat=chat), "chat") as address:
+    with served_chat(chat) as address:
         client = _client(address)
         assert client.predict("Hello there", api_name="/chat") == "You said: Hello there"
         job = client.submit("one two three", seed=7, history=HISTORY, api_name="/chat")
@@ -219,7 +220,7 @@ def test_endpoint_answers_and_streams() -> None:
 
 def test_endpoint_errors_say_what_to_do() -> None:
     chat = FakeChat(end=StageUnavailable("llm", "The llm is starting.", "Try again soon."))
-    with served(fake_clients(chat=chat), "chat") as address, pytest.raises(AppError, match="Try again soon"):
+    with served_chat(chat) as address, pytest.raises(AppError, match="Try again soon"):
         _client(address).predict("Hello", api_name="/chat")
 
 
@@ -227,23 +228,12 @@ def test_endpoint_errors_say_what_to_do() -> None:
 
 
 def _ask(page: Page, address: str, text: str) -> None:
-    page.goto(f"{address}/ui/chat/")
-    box = page.get_by_role("textbox", name="Message")
-    box.fill(text)
-    box.press("Enter")
-
-
-def _until(page: Page, true: Callable[[], bool], deadline_ms: int = 10_000) -> None:
-    """Wait on a condition of this process while the browser goes on."""
-    for _ in range(deadline_ms // 20):
-        if true():
-            return
-        page.wait_for_timeout(20)
-    raise AssertionError("It did not become true.")
+    visit(page, address)
+    ask(page, text)
 
 
 def test_a_turn_in_the_browser(page: Page) -> None:
-    with served(fake_clients(), "chat") as address:
+    with served_chat() as address:
         _ask(page, address, "Hello")
         expect(page.get_by_text("tok/s")).to_be_visible()
         expect(page.get_by_test_id("bot").first).to_contain_text("You said: Hello")
@@ -254,25 +244,46 @@ def test_a_turn_in_the_browser(page: Page) -> None:
         expect(page.locator(".ray-fall-bar").first).to_be_visible()
 
 
-@pytest.mark.parametrize("way", ["stop", "tab", "clear", "leave"])
-@pytest.mark.parametrize("pause_s", [0.02, 60.0], ids=["writing", "waiting"])
-def test_the_model_stops_when_nobody_waits(page: Page, way: str, pause_s: float) -> None:
+def _go(page: Page, address: str, way: str) -> Page:
+    """Stop, or leave; the page on which the test goes on."""
+    match way:
+        case "stop":
+            page.get_by_role("button", name="Stop").click()
+        case "tab":
+            other = page.context.new_page()
+            page.close()
+            return other
+        case "clear":
+            page.get_by_role("button", name="Clear").click()
+        case _:
+            page.goto(f"{address}/ui/")
+    return page
+
+
+WRITING_S, WAITING_S = 0.02, 60.0
+
+
+@pytest.mark.parametrize(
+    ("way", "pause_s", "temporary"),
+    [
+        *((way, WRITING_S, False) for way in ("stop", "tab", "clear", "leave")),
+        *((way, WAITING_S, False) for way in ("stop", "tab")),
+        *((way, WRITING_S, True) for way in ("clear", "leave")),
+        *((way, WAITING_S, True) for way in ("stop", "tab")),
+    ],
+)
+def test_the_model_stops_when_nobody_waits(page: Page, way: str, pause_s: float, temporary: bool) -> None:
+    """At once on Stop; a stored answer some time after its last watcher left, a temporary one with them."""
     chat = FakeChat("word", pause_s=pause_s, endless=True)
-    with served(fake_clients(chat=chat), "chat", "home") as address:
-        _ask(page, address, "Go on")
+    with served_chat(chat, "chat", "home", unwatched_s=30 if way == "stop" else 0.3) as address:
+        visit(page, address)
+        if temporary:
+            page.get_by_role("button", name="Temporary").click()
+            expect(page.get_by_text("nothing is stored")).to_be_visible()
+        ask(page, "Go on")
         expect(page.get_by_test_id("user" if pause_s > 1 else "bot").first).to_be_visible()
-        match way:
-            case "stop":
-                page.get_by_role("button", name="Stop").click()
-            case "tab":
-                other = page.context.new_page()
-                page.close()
-                page = other
-            case "clear":
-                page.get_by_role("button", name="Clear").click()
-            case _:
-                page.goto(f"{address}/ui/")
-        _until(page, lambda: chat.n_closed == 1)
+        page = _go(page, address, way)
+        until(page, lambda: chat.n_closed == 1)
         if way == "stop":
             expect(page.get_by_text("Stopped")).to_be_visible()
             expect(page.get_by_role("button", name="Send")).to_be_visible()
@@ -282,12 +293,12 @@ def test_the_model_stops_when_nobody_waits(page: Page, way: str, pause_s: float)
 
 def test_retry_edit_undo(page: Page) -> None:
     chat = FakeChat()
-    with served(fake_clients(chat=chat), "chat") as address:
+    with served_chat(chat) as address:
         _ask(page, address, "First")
         numbers = page.get_by_text("tok/s")
         expect(numbers).to_be_visible()
         page.get_by_role("button", name="Retry").click()
-        _until(page, lambda: len(chat.requests) == 2)
+        until(page, lambda: len(chat.requests) == 2)
         expect(numbers).to_be_visible()
         page.get_by_role("button", name="Edit").click()
         page.locator(".ray-log textarea").fill("Second")
@@ -305,18 +316,18 @@ def test_retry_edit_undo(page: Page) -> None:
 
 def test_a_copy_is_what_the_model_wrote(page: Page) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    with served(fake_clients(chat=FakeChat("Write <img src=x> so.")), "chat") as address:
+    with served_chat(FakeChat("Write <img src=x> so.")) as address:
         _ask(page, address, "Hello")
         expect(page.get_by_text("tok/s")).to_be_visible()
         copied = "async () => await navigator.clipboard.readText()"
         page.get_by_role("button", name="Copy message").last.click()
-        _until(page, lambda: page.evaluate(copied) == "Write <img src=x> so.")
+        until(page, lambda: page.evaluate(copied) == "Write <img src=x> so.")
         page.get_by_role("button", name="Copy conversation").click()
-        _until(page, lambda: page.evaluate(copied) == "user: Hello\n\nassistant: Write <img src=x> so.")
+        until(page, lambda: page.evaluate(copied) == "user: Hello\n\nassistant: Write <img src=x> so.")
 
 
 def test_an_example_is_one_click(page: Page) -> None:
-    with served(fake_clients(), "chat") as address:
+    with served_chat() as address:
         page.goto(f"{address}/ui/chat/")
         page.get_by_role("button", name="rainbow").click()
         expect(page.get_by_test_id("bot").first).to_contain_text("You said: Explain how a rainbow forms")
@@ -324,7 +335,7 @@ def test_an_example_is_one_click(page: Page) -> None:
 
 def test_busy_is_said_in_place_and_keeps_what_came(page: Page) -> None:
     chat = FakeChat("Half an answer", end=StageBusy("llm", "The llm is busy.", "Try again in 3 s.", 3))
-    with served(fake_clients(chat=chat), "chat") as address:
+    with served_chat(chat) as address:
         _ask(page, address, "Hello")
         log = page.get_by_role("log")
         expect(log).to_contain_text("The llm is busy.")
@@ -338,7 +349,7 @@ def test_a_hostile_answer_reaches_no_other_host(page: Page) -> None:
     )
     urls: list[str] = []
     page.on("request", lambda request: urls.append(request.url))
-    with served(fake_clients(chat=FakeChat(hostile)), "chat") as address:
+    with served_chat(FakeChat(hostile)) as address:
         _ask(page, address, "![me](https://evil.example/3)")
         expect(page.get_by_text("tok/s")).to_be_visible()
         assert page.locator(".ray-log :is(.message-content img, form, input)").count() == 0
@@ -347,7 +358,7 @@ def test_a_hostile_answer_reaches_no_other_host(page: Page) -> None:
 
 def test_markdown_code_and_latex_are_rendered(page: Page) -> None:
     reply = "**bold** `code` \\(x^2\\)\n\n```python\nprint(1)\n```\n\n$$y$$\n\n<think>hm</think>\n\nso"
-    with served(fake_clients(chat=FakeChat(reply)), "chat") as address:
+    with served_chat(FakeChat(reply)) as address:
         _ask(page, address, "Show")
         expect(page.get_by_text("tok/s")).to_be_visible()
         for what in ("strong", "pre code", ".katex"):
@@ -357,7 +368,7 @@ def test_markdown_code_and_latex_are_rendered(page: Page) -> None:
 
 def test_settings_reach_the_model(page: Page) -> None:
     chat = FakeChat()
-    with served(fake_clients(chat=chat), "chat") as address:
+    with served_chat(chat) as address:
         page.goto(f"{address}/ui/chat/")
         page.get_by_role("button", name="Settings").click()
         page.get_by_label("System prompt").fill("Be brief.")
@@ -375,7 +386,7 @@ def test_settings_reach_the_model(page: Page) -> None:
 
 def test_an_empty_message_asks_nobody(page: Page) -> None:
     chat = FakeChat()
-    with served(fake_clients(chat=chat), "chat") as address:
+    with served_chat(chat) as address:
         _ask(page, address, "   ")
         page.wait_for_load_state("networkidle")
         box = page.get_by_role("textbox", name="Message")
@@ -387,7 +398,7 @@ def test_an_empty_message_asks_nobody(page: Page) -> None:
 
 def test_chat_fits_a_phone(page: Page) -> None:
     page.set_viewport_size({"width": 360, "height": 740})
-    with served(fake_clients(), "chat") as address:
+    with served_chat() as address:
         _ask(page, address, "w" * 200)
         expect(page.get_by_text("tok/s")).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

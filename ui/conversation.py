@@ -109,7 +109,8 @@ class Conversation:
     async def clear(self, value: Any, request: gr.Request) -> Update:
         """A new chat; what was stored stays in the list."""
         await self._tabs.leave(Caller.of(request).tab)
-        return idle(), [], Shown(temporary=Shown.read(value).temporary).value()
+        shown = Shown.read(value)
+        return idle(), [], Shown(temporary=shown.temporary, asked=shown.asked).value()
 
     def undo(self, log: list[ChatMessage], value: Any, event: gr.UndoData) -> Update:
         """Take the last question back into the box: the next one is asked in its place."""
@@ -123,13 +124,13 @@ class Conversation:
         wanted: dict[str, Any] = event._data or {}  # noqa: SLF001 (what the script said, whole)
         caller = Caller.of(request)
         await self._tabs.leave(caller.tab)
-        found = await self._found(wanted, caller.user)
+        found, asked = await self._found(wanted, caller.user), int(wanted.get("asked") or 0)
         if found is None:
-            yield idle(), [], Shown(temporary=bool(wanted.get("temporary"))).value()
+            yield idle(), [], Shown(temporary=bool(wanted.get("temporary")), asked=asked).value()
             return
         running = bool(found.messages) and found.messages[-1].status == "writing"
         log = stored(found.messages[:-1] if running else found.messages)
-        shown = Shown.of(found)
+        shown = Shown.of(found, asked)
         if not running:
             yield idle(), log, shown.value()
             return

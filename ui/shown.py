@@ -56,12 +56,14 @@ class Shown:
     temporary: bool = False
     """Nothing of it is stored."""
     running: bool = False
+    asked: int = 0
+    """Which of the script's wishes this answers: it asked to open something that often."""
     messages: tuple[Mark, ...] = ()
 
     @classmethod
-    def of(cls, conversation: Conversation) -> Self:
+    def of(cls, conversation: Conversation, asked: int = 0) -> Self:
         """A whole stored conversation."""
-        return cls(messages=_marks(conversation.messages)).named(conversation.summary)
+        return cls(messages=_marks(conversation.messages), asked=asked).named(conversation.summary)
 
     @classmethod
     def read(cls, value: Any) -> Self:
@@ -74,6 +76,7 @@ class Shown:
             id=str(value.get("id") or ""),
             title=str(value.get("title") or ""),
             temporary=bool(value.get("temporary")),
+            asked=int(value.get("asked") or 0),
             messages=tuple(Mark.read(mark) for mark in marks if isinstance(mark, Mapping)),
         )
 

@@ -28,7 +28,18 @@ const versions = (message) => {
 
 // ---- thumbs ---------------------------------------------------------------------------------------------
 const opinion = element.querySelector(".ray-opinion");
-const THUMBS = { up: ["Good answer", "\u{1F44D}\uFE0E"], down: ["Bad answer", "\u{1F44E}\uFE0E"] };
+const THUMBS = { up: "Good answer", down: "Bad answer" };
+const HAND = "M5 7.5v6H2.5v-6H5Zm0 0 3-5.5c1.2 0 1.8.9 1.6 2L9.2 6.5h3.3c.9 0 1.4.8 1.2 1.6l-1.2 4.3c-.2.7-.7 1.1-1.4 1.1H5";
+const hand = (turned) => {
+  const SVG = "http://www.w3.org/2000/svg";
+  const sign = document.createElementNS(SVG, "svg"), line = document.createElementNS(SVG, "path");
+  const about = { viewBox: "0 0 16 16", fill: "none", stroke: "currentColor", "stroke-width": 1.3, "stroke-linejoin": "round", "aria-hidden": true };
+  for (const [name, value] of Object.entries(about)) sign.setAttribute(name, value);
+  line.setAttribute("d", HAND);
+  if (turned) line.setAttribute("transform", "rotate(180 8 8)");
+  sign.append(line);
+  return sign;
+};
 const judge = async (message, thumb, comment) => {
   const done = await tried(() => call("PUT", `/messages/${encodeURIComponent(message.id)}/feedback`, { thumb, comment }));
   if (!done) return false;
@@ -40,7 +51,7 @@ const judge = async (message, thumb, comment) => {
 const press = async (message, thumb) => {
   if (message.thumb === thumb) { await judge(message, null, ""); return; }
   if (!(await judge(message, thumb, message.comment))) return;
-  opinion.querySelector("h2").textContent = THUMBS[thumb][0];
+  opinion.querySelector("h2").textContent = THUMBS[thumb];
   const field = opinion.querySelector("textarea");
   field.value = message.comment;
   opinion.returnValue = "";
@@ -50,8 +61,9 @@ const press = async (message, thumb) => {
   };
   opinion.showModal();
 };
-const thumbs = (message) => Object.entries(THUMBS).map(([thumb, [name, sign]]) => {
-  const node = button("ray-thumb", sign, name, () => press(message, thumb));
+const thumbs = (message) => Object.entries(THUMBS).map(([thumb, name]) => {
+  const node = button("ray-thumb", "", name, () => press(message, thumb));
+  node.append(hand(thumb === "down"));
   node.dataset.thumb = thumb;
   node.setAttribute("aria-pressed", String(message.thumb === thumb));
   node.title = message.thumb === thumb && message.comment ? `${name}: ${message.comment}` : name;

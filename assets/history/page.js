@@ -7,14 +7,14 @@ const write_address = (id, { replace = false } = {}) => {
   if (id) address.searchParams.set("c", id); else address.searchParams.delete("c");
   history[replace ? "replaceState" : "pushState"](null, "", address);
 };
-let opening = null; // what was asked for, until it is there
+let n_asked = 0; // how often something else was to be shown
 
 const open_chat = (id, { shown = null, replace = false, temporary = false } = {}) => {
-  opening = id;
+  n_asked += 1;
   document.body.classList.toggle("ray-opening", Boolean(id) && id !== current());
   write_address(id, { replace });
   close_drawer();
-  trigger("select", { id, shown, temporary });
+  trigger("select", { id, shown, temporary, asked: n_asked });
 };
 const begin = () => {
   open_chat("", { temporary: Boolean(props.value?.temporary) });
@@ -24,11 +24,9 @@ const begin = () => {
 // What this tab shows has changed: Python said so.
 const follow = () => {
   const shown = props.value;
-  if (opening !== null && shown.id && shown.id !== opening) return; // a last word of what was left
-  const arrived = opening !== null;
-  opening = null;
+  if (shown.asked !== n_asked) return; // a last word of what was left
   document.body.classList.remove("ray-opening");
-  write_address(shown.id, { replace: arrived });
+  write_address(shown.id, { replace: in_address() !== "" && !shown.id });
   draw_bar();
   decorate_soon();
   if (shown.id && !item_of(shown.id) && !is_filtered()) {
