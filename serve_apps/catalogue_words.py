@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import time
 import unicodedata
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, TextClause, bindparam, text
@@ -18,6 +17,7 @@ from serve_apps.catalogue_search import Plan
 from serve_apps.catalogue_tables import MAX_PASSAGES
 from serve_apps.database import reading
 from serve_apps.fusion import Ranking
+from serve_apps.settings import ASSETS
 
 MAX_QUERY_WORDS = 64
 COMMON_SHARE = 0.2
@@ -25,7 +25,7 @@ COMMON_SHARE = 0.2
 COUNTS_KEPT_S = 60.0
 MAX_COUNTS = 10_000
 _WORD = re.compile(r"\w+")
-_COMMON = frozenset((Path(__file__).parents[1] / "assets" / "common_words.txt").read_text("utf-8").split())
+_COMMON = frozenset((ASSETS / "common_words.txt").read_text(encoding="utf-8").split())
 """Words that questions are made of: rare in some texts, and yet they tell nothing."""
 _COUNT = text("SELECT doc FROM passage_vocabulary WHERE term = :word")
 _SEARCH = """
