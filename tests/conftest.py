@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, sync_playwright
@@ -24,6 +25,18 @@ def raydio_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     settings.cache_clear()
     yield home
     settings.cache_clear()
+
+
+@pytest.fixture(params=("sqlite", "postgresql"))
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
+    """A fresh SQL database with all tables, once of each kind."""
+    from serve_apps.database import opened  # noqa: PLC0415 -- most tests need none
+    from tests.databases import fresh  # noqa: PLC0415
+
+    with fresh(request.param, tmp_path) as url:
+        engine = opened(url)
+        yield engine
+        engine.dispose()
 
 
 @pytest.fixture

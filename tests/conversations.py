@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,48 @@ from serve_apps.args import ConversationsArgs
 from serve_apps.contracts_knowledge import Conversations
 from serve_apps.conversations import ConversationsConductor
 from serve_apps.database import opened
-from serve_apps.wire import TextDelta
+from serve_apps.wire import TextDelta, TurnDone, TurnEvent, TurnFailed, TurnRequest
 from serve_apps.wire_conversations import (
     Asked,
     AskRequest,
     ConversationEvent,
     StoredMessage,
 )
-from tests.fake_clients import FakeChat
+from tests.fake_clients import FakeChat, turn_done
 
 USER = "owner"
+
+
+class HandChat:
+    """Says what the test hands it, event by event: `say("words")`, `end()`, `fail(error)`."""
+
+    def __init__(self) -> None:
+        self.requests: list[TurnRequest] = []
+        self.n_closed = 0
+        self._events: asyncio.Queue[TurnEvent | Exception] = asyncio.Queue()
+
+    def say(self, text: str) -> None:
+        self._events.put_nowait(TextDelta(text=text))
+
+    def put(self, event: TurnEvent | Exception) -> None:
+        self._events.put_nowait(event)
+
+    def end(self) -> None:
+        self._events.put_nowait(turn_done(3, notes=("A note.",)))
+
+    async def stream_turn(self, request: TurnRequest) -> AsyncGenerator[TurnEvent, None]:
+        self.requests.append(request)
+        try:
+            while True:
+                event = await self._events.get()
+                if isinstance(event, Exception):
+                    raise event
+                yield event
+                if isinstance(event, TurnDone | TurnFailed):
+                    return
+        except (asyncio.CancelledError, GeneratorExit):
+            self.n_closed += 1
+            raise
 
 
 def sqlite_url(folder: Path) -> URL:
@@ -51,7 +83,7 @@ async def asked(
 
 async def begun(
     conversations: Conversations, text: str, *, user: str = USER, **more: Any
-) -> tuple[Asked, AsyncIterator[ConversationEvent]]:
+) -> tuple[Asked, AsyncGenerator[ConversationEvent, None]]:
     """Ask, and read until the question is stored; the rest of the events is the second."""
     events = conversations.ask(AskRequest(user=user, text=text, **more))
     first = await anext(events)
@@ -71,4 +103,8 @@ async def branch(
     return list((await conversations.open(user, conversation_id)).messages)
 
 
-__all__ = ["USER", "aclosing", "asked", "begun", "branch", "made_conversations", "sqlite_url", "text_of"]
+async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 5.0) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(timeout_s):
+        while not await condition():  # noqa: ASYNC110 -- it may be another process that makes it so
+            await asyncio.sleep(0.005)
