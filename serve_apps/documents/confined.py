@@ -132,4 +132,4 @@ def _death(code: int, timeout_s: float) -> RaydioError:
         return _too_slow(timeout_s)
     if -code == signal.SIGKILL:
         return DocumentTooLarge("Reading the file was stopped for lack of memory or time.", _HOSTILE)
-    return DocumentUnreadable("Reading the file failed at once, whatever the limits.", _HOSTILE)
+    return DocumentUnreadable("The program that reads such files broke down over it.", _HOSTILE)

@@ -15,6 +15,8 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_ASCII = bytes(range(128))
+_FEW = 6
 _SAMPLE_BYTES = 64 * 1024
 _MOST_UNREADABLE = 0.05
 
@@ -56,5 +58,8 @@ def _guessed(data: bytes, at: int) -> str:
     from charset_normalizer import from_bytes  # noqa: PLC0415  # 30 ms that few texts need
 
     start = max(0, at - _SAMPLE_BYTES // 2)
-    best = from_bytes(data[start : start + _SAMPLE_BYTES]).best()
+    sample = data[start : start + _SAMPLE_BYTES]
+    if len(sample.translate(None, _ASCII)) < _FEW:
+        return "cp1252"  # too little to tell by: the most common one
+    best = from_bytes(sample).best()
     return best.encoding if best is not None else "utf-8"

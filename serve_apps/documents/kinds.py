@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePath
 
 from serve_apps.errors import DocumentUnreadable
@@ -83,6 +84,7 @@ _FOREIGN = {
 }
 _MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\f\x1b\x08"))
+_STRANGE = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x9f\ufffd-\uffff]")
 _MOSTLY = 0.25
 _HARDLY = 0.02
 
@@ -178,8 +180,12 @@ def sixteen_bits(head: bytes) -> str:
     """The codec of UTF-16 without a mark, told by where its zeros are; empty for anything else."""
     even, odd = head[0::2].count(0), head[1::2].count(0)
     half = len(head) // 2
-    if half and odd > _MOSTLY * half and even < _HARDLY * half:
-        return "utf-16-le"
-    if half and even > _MOSTLY * half and odd < _HARDLY * half:
-        return "utf-16-be"
-    return ""
+    codec = ""
+    if half and odd > _MOSTLY * half and even <= _HARDLY * half:
+        codec = "utf-16-le"
+    if half and even > _MOSTLY * half and odd <= _HARDLY * half:
+        codec = "utf-16-be"
+    if not codec:
+        return ""
+    strange = _STRANGE.findall(head[: 2 * half].decode(codec, "replace"))
+    return codec if len(strange) <= _HARDLY * half else ""

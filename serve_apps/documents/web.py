@@ -55,10 +55,14 @@ def parsed(data: bytes) -> Any:
     """
     declared = _CHARSET.search(data, 0, _HEAD_BYTES)
     text = decoded(data, declared[1].decode() if declared else "")
-    parser = html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, no_network=True)
+    parser = html.HTMLParser(
+        encoding="utf-8", remove_comments=True, remove_pis=True, no_network=True, huge_tree=True
+    )
     try:
         root = html.document_fromstring(text.encode("utf-8", "replace"), parser=parser)
     except etree.LxmlError as wrong:
+        if text.strip():  # anything makes a page, unless there is no memory for it
+            raise MemoryError from wrong
         raise DocumentUnreadable(
             "The page is empty or no HTML.", "Save it again from the browser."
         ) from wrong
