@@ -109,19 +109,22 @@ class WebFetcher:
         )
 
     async def _saved(self, response: httpx.Response, into: Path, progress: Progress) -> int:
-        limit = self._args.max_file_mb * 2**20
         announced = int(length) if (length := response.headers.get("content-length", "")).isdigit() else 0
+        self._judge_size(announced)
         n_bytes = 0
         async with await anyio.open_file(into, "wb") as file:
             async for piece in _unpacked(response):
                 n_bytes += len(piece)
-                if max(n_bytes, announced) > limit:
-                    raise DocumentTooLarge(
-                        f"The file is larger than {self._args.max_file_mb} MiB.", "Use a smaller one."
-                    )
+                self._judge_size(n_bytes)
                 await file.write(piece)
                 progress(min(1.0, n_bytes / announced) if announced else 0.0)
         return n_bytes
+
+    def _judge_size(self, n_bytes: int) -> None:
+        if n_bytes > self._args.max_file_mb * 2**20:
+            raise DocumentTooLarge(
+                f"The file is larger than {self._args.max_file_mb} MiB.", "Use a smaller one."
+            )
 
 
 def _client() -> httpx.AsyncClient:
