@@ -19,6 +19,9 @@ from serve_apps.database import reading, writing
 from serve_apps.errors import NotFound
 from serve_apps.wire_conversations import Imported, StoredMessage
 
+N_TOGETHER = 50
+"""Conversations that an import inserts in one transaction."""
+
 
 class Exchange:
     """Reads and inserts conversations with all their branches.
@@ -47,29 +50,38 @@ class Exchange:
             return [_whole(connection, rows[key]) for key in dict.fromkeys(conversation_ids) or rows]
 
     def add(self, user: str, found: Readable) -> Imported:
-        """Insert what is not there yet; each conversation in a transaction of its own."""
-        n_messages = n_conversations = 0
-        for conversation in found.conversations:
-            if conversation.messages and self._added(user, found.source, conversation):
-                n_conversations += 1
-                n_messages += len(conversation.messages)
+        """Insert what is not there yet; some at a time, so that other writers get their turn."""
+        added: list[WholeConversation] = []
+        usable = [conversation for conversation in found.conversations if conversation.messages]
+        for start in range(0, len(usable), N_TOGETHER):
+            added += self._added(user, found.source, usable[start : start + N_TOGETHER])
         return Imported(
-            n_conversations=n_conversations,
-            n_messages=n_messages,
-            n_skipped=len(found.conversations) - n_conversations,
+            n_conversations=len(added),
+            n_messages=sum(len(conversation.messages) for conversation in added),
+            n_skipped=len(found.conversations) - len(added),
             problems=tuple(found.problems),
         )
 
-    def _added(self, user: str, source: str, conversation: WholeConversation) -> bool:
-        """Insert it; False when it is there, also since a moment ago, by another import."""
+    def _added(
+        self, user: str, source: str, conversations: Sequence[WholeConversation]
+    ) -> list[WholeConversation]:
+        """Insert those that are not there, in one transaction; which ones."""
         try:
-            with writing(self._database) as connection:
-                if _is_there(connection, user, source, conversation):
-                    return False
-                _insert(connection, user, source, conversation)
-        except IntegrityError:
-            return False
-        return True
+            return self._added_at_once(user, source, conversations)
+        except IntegrityError:  # another import was quicker: what it did is seen now
+            return self._added_at_once(user, source, conversations)
+
+    def _added_at_once(
+        self, user: str, source: str, conversations: Sequence[WholeConversation]
+    ) -> list[WholeConversation]:
+        with writing(self._database) as connection:
+            there = _there(connection, user, source, conversations)
+            added = {
+                derived_id(user, source, whole.id): whole for whole in conversations if whole.id not in there
+            }
+            for new_id, whole in added.items():
+                _insert(connection, user, source, new_id, whole)
+        return list(added.values())
 
     def judged(self, user: str) -> list[tuple[str, StoredMessage, StoredMessage | None]]:
         """Every answer with a thumb or a comment: conversation id, answer, question; oldest first."""
@@ -107,26 +119,26 @@ def derived_id(user: str, source: str, *names: str) -> str:
     return hashlib.sha256(told.encode("utf-8", "replace")).hexdigest()[:ID_LENGTH]
 
 
-def _is_there(connection: Connection, user: str, source: str, conversation: WholeConversation) -> bool:
-    same = conversations.c.id == derived_id(user, source, conversation.id)
+def _there(connection: Connection, user: str, source: str, found: Sequence[WholeConversation]) -> set[str]:
+    """The ids, as their file has them, of those that the user has already."""
+    ids = {derived_id(user, source, whole.id): whole.id for whole in found}
     if source == FORMAT:  # an export that comes back to where it was made
-        same |= conversations.c.id == conversation.id
-    own = (conversations.c.user == user) & same
-    return connection.scalar(select(conversations.c.id).where(own)) is not None
+        ids |= {whole.id: whole.id for whole in found}
+    own = (conversations.c.user == user) & conversations.c.id.in_(ids)
+    return {ids[known] for known in connection.scalars(select(conversations.c.id).where(own))}
 
 
-def _insert(connection: Connection, user: str, source: str, conversation: WholeConversation) -> None:
-    new_id = derived_id(user, source, conversation.id)
-    ids = {m.id: derived_id(user, source, conversation.id, m.id) for m in conversation.messages}
+def _insert(connection: Connection, user: str, source: str, new_id: str, whole: WholeConversation) -> None:
+    ids = {message.id: derived_id(user, source, whole.id, message.id) for message in whole.messages}
     rows = [
-        _row(message, n, new_id, ids, conversation.settings.get(message.id, {}))
-        for n, message in enumerate(conversation.messages)
+        _row(message, n, new_id, ids, whole.settings.get(message.id, {}))
+        for n, message in enumerate(whole.messages)
     ]
-    tree = Tree(rows)
-    shown = ids.get(conversation.shown or "") or tree.newest_end(rows[0]["id"])
-    connection.execute(insert(conversations).values(_conversation_row(new_id, user, conversation, shown)))
+    shown = ids.get(whole.shown or "") or Tree(rows).newest_end(rows[0]["id"])
+    connection.execute(insert(conversations).values(_conversation_row(new_id, user, whole, shown)))
     connection.execute(insert(messages), rows)
-    put_tags(connection, new_id, labels(conversation.tags))
+    if whole.tags:
+        put_tags(connection, new_id, labels(whole.tags))
 
 
 def _conversation_row(new_id: str, user: str, conversation: WholeConversation, shown: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select
 
-from serve_apps.conversation_rows import folded, summary_of
+from serve_apps.conversation_rows import clean, folded, summary_of
 from serve_apps.conversation_tables import conversations, messages, tags
 from serve_apps.wire_conversations import ConversationSummary, ListRequest
 
@@ -24,7 +24,7 @@ SUMMARY = (*conversations.c, _RUNNING.label("running"))
 
 def listed(connection: Connection, request: ListRequest) -> list[ConversationSummary]:
     """The page of the list that is asked for."""
-    words = folded(request.search).split()[:MOST_WORDS]
+    words = folded(clean(request.search)).split()[:MOST_WORDS]
     newest = (conversations.c.pinned.desc(), conversations.c.updated_s.desc(), conversations.c.id.desc())
     query = select(*SUMMARY).where(_wanted(request, words)).order_by(*newest)
     query = query.limit(max(0, min(request.limit, MOST_LISTED))).offset(max(0, request.offset))

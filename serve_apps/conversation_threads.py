@@ -7,10 +7,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from serve_apps.errors import RaydioError, StageBusy, StageFailed, StageUnavailable
+from serve_apps.errors import InputError, RaydioError, StageBusy, StageFailed, StageUnavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,6 +39,7 @@ class DatabaseThreads:
         """The function's result.
 
         Raises:
+            InputError: a value cannot be stored in any database.
             StageBusy: too many calls wait, or another writer took too long.
             StageUnavailable: the database cannot be reached or cannot store.
         """
@@ -49,6 +50,8 @@ class DatabaseThreads:
             return await asyncio.wrap_future(self._pool.submit(work, *args, **options))
         except SQLAlchemyError as error:
             raise translated(error) from error
+        except UnicodeEncodeError as error:
+            raise _unstorable() from error
         finally:
             self._n_waiting -= 1
 
@@ -64,7 +67,13 @@ def translated(error: SQLAlchemyError) -> RaydioError:
         return _unavailable(
             "The database cannot be reached.", "Check that it runs, and DATABASE_URL; then try again."
         )
+    if isinstance(error, DataError):
+        return _unstorable()
     return StageFailed("conversations", f"The database failed: {type(error).__name__}.", "Look into the log.")
+
+
+def _unstorable() -> InputError:
+    return InputError("It holds characters that cannot be stored.", "Leave out control characters.")
 
 
 def _busy() -> StageBusy:
