@@ -8,22 +8,41 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from fastapi import FastAPI
 from playwright.sync_api import Locator, Page, expect
 
 from serve_apps.database import opened
 from tests.conversations import made_conversations, sqlite_url
 from tests.fake_clients import FakeChat, fake_clients
-from tests.ui_server import served
+from tests.ui_server import mount, served_app
+
+Behind = Callable[[FastAPI], Any]
 
 
 @contextmanager
-def served_chat(chat: FakeChat | None = None, *pages: str, **limits: Any) -> Iterator[str]:
-    """Serve the chat page (or `pages`) over its own database; `limits` are those of ConversationsArgs."""
+def served_chat(
+    chat: FakeChat | None = None, *pages: str, door: Behind | None = None, **limits: Any
+) -> Iterator[str]:
+    """Serve the chat page (or `pages`) over its own database.
+
+    Args:
+        chat: what answers.
+        pages: words.
+        door: puts something in front of everything.
+        limits: those of ConversationsArgs.
+    """
     chat = chat or FakeChat()
     with tempfile.TemporaryDirectory() as folder:
         database = opened(sqlite_url(Path(folder)))
         conversations = made_conversations(Path(folder), chat, database=database, **limits)
-        with served(fake_clients(chat=chat, conversations=conversations), *(pages or ("chat",))) as address:
+        clients = fake_clients(chat=chat, conversations=conversations)
+
+        def build() -> Any:
+            app = FastAPI()
+            mount(app, clients, pages or ("chat",))
+            return door(app) if door else app
+
+        with served_app(build) as address:
             yield address
         database.dispose()
 

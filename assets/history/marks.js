@@ -55,8 +55,8 @@ const press = async (message, thumb) => {
   const field = opinion.querySelector("textarea");
   field.value = message.comment;
   opinion.returnValue = "";
-  opinion.onclose = () => {
-    if (opinion.returnValue === "save") judge(message, thumb, field.value.trim());
+  opinion.onclose = async () => {
+    if (opinion.returnValue === "save") await judge(message, thumb, field.value.trim());
     document.querySelector(`.${MARKS}[data-of="${CSS.escape(message.id)}"] [data-thumb=${thumb}]`)?.focus();
   };
   opinion.showModal();
