@@ -100,6 +100,8 @@ def kind_of(name: str, head: bytes) -> DocumentKind:
         DocumentUnreadable: nothing that is read here; the hint says what is, or what to convert it to.
     """
     suffix = extension(name)
+    if not head:
+        raise DocumentUnreadable("The file is empty.", "Check that it was saved.")
     if b"%PDF-" in head[:1024]:
         return "pdf"
     if head.startswith(_ZIP):

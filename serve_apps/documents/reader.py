@@ -2,7 +2,7 @@
 
 Its standard input is a line of JSON, what to do; then, for a picture, the PDF. The file to read is an open
 descriptor. Its standard output is JSON, a line each: pages and passages as they are, then `done` or
-`failed`. Only the parser that is needed is imported; the limits are set before.
+`failed`. Only the parser that is needed is imported; then the limits are set, then the file is parsed.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import PurePath
-from typing import Any, BinaryIO
+from typing import Any
 
 import orjson
 
@@ -42,11 +42,12 @@ _DEEPEST = 3000
 def main() -> None:
     """Do what standard input says, and leave without tidying up."""
     request = orjson.loads(sys.stdin.buffer.readline())
-    confine(request["memory_bytes"], request["timeout_s"])
-    sys.setrecursionlimit(_DEEPEST)
     out = sys.stdout.buffer
     try:
-        for line in _WORK[request["do"]](request):
+        work = _WORK[request["do"]](request)
+        sys.setrecursionlimit(_DEEPEST)
+        confine(request["memory_bytes"], request["timeout_s"])
+        for line in work():
             out.write(line)
             out.write(b"\n")
     except InputError as refused:
@@ -64,24 +65,23 @@ def main() -> None:
 _RESAVE = "Open it in its own program, save it again, and add that."
 
 
-def _read(request: dict[str, Any]) -> Iterator[bytes]:
+def _read(request: dict[str, Any]) -> Callable[[], Iterator[bytes]]:
+    """Import what can read the file; that is done when the answer is called."""
     file = os.fdopen(request["descriptor"], "rb")
     name: str = request["name"]
-    head = file.read(HEAD_BYTES)
-    if not head:
-        raise DocumentUnreadable("The file is empty.")
-    kind = kind_of(name, head)
+    kind = kind_of(name, file.read(HEAD_BYTES))
     if kind == "audio":
         raise DocumentUnreadable("The file is a recording: it is transcribed, not read.")
     file.seek(0)
-    book = Book(Limits(**request["limits"]))
-    _reader(kind)(file, name, book)
-    return _lines(kind, name, book)
-
-
-def _reader(kind: DocumentKind) -> Any:
     module, function = _READERS[kind]
-    return getattr(importlib.import_module(f"serve_apps.documents.{module}"), function)
+    read = getattr(importlib.import_module(f"serve_apps.documents.{module}"), function)
+    book = Book(Limits(**request["limits"]))
+
+    def lines() -> Iterator[bytes]:
+        read(file, name, book)
+        return _lines(kind, name, book)
+
+    return lines
 
 
 def _lines(kind: DocumentKind, name: str, book: Book) -> Iterator[bytes]:
@@ -106,16 +106,15 @@ def _lines(kind: DocumentKind, name: str, book: Book) -> Iterator[bytes]:
     yield orjson.dumps(["done", facts])
 
 
-def _draw(request: dict[str, Any]) -> Iterator[bytes]:
+def _draw(request: dict[str, Any]) -> Callable[[], Iterator[bytes]]:
     from serve_apps.documents.drawing import drawn  # noqa: PLC0415  # Pillow and PDFium, for pictures only
 
-    facts, png = drawn(_rest(sys.stdin.buffer), **request["picture"])
-    yield orjson.dumps(["picture", {**facts, "n_bytes": len(png)}])
-    yield png
+    def lines() -> Iterator[bytes]:
+        facts, png = drawn(sys.stdin.buffer.read(), **request["picture"])
+        yield orjson.dumps(["picture", {**facts, "n_bytes": len(png)}])
+        yield png
 
-
-def _rest(file: BinaryIO) -> bytes:
-    return file.read()
+    return lines
 
 
 _WORK = {"read": _read, "draw": _draw}

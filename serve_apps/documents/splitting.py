@@ -86,9 +86,9 @@ def _at(text: str, start: int, end: int, boundary: re.Pattern[str]) -> Iterator[
 def _hard(text: str, start: int, end: int, limit: int) -> Iterator[tuple[int, int]]:
     """Cut where there is nothing to cut at, but not between a letter and its marks."""
     while start < end:
-        stop = start + limit
-        if not text[start : min(stop, end)].isascii():
-            stop = start + max(1, limit * limit // max(weight(text[start : min(stop, end)]), limit))
+        stretch = text[start : min(start + limit, end)]
+        heavy = weight(stretch)
+        stop = start + (max(1, len(stretch) * limit // heavy) if heavy > limit else len(stretch))
         stop = end if stop >= end else _before_marks(text, start, stop)
         yield start, stop
         start = stop
