@@ -17,17 +17,17 @@ from serve_apps.wire import ApplicationStatus, StageReport
 from ui import shell
 from ui.stats import milliseconds, size
 
-STAGES = ("llm", "stt", "tts", "embeddings", "reranker")
+STAGES = ("llm", "stt", "tts", "embeddings", "reranker", "knowledge")
 DEADLINE_S = 1.0
 """A stage that has not described itself by then shows without its model."""
 KEPT_S = 1.0
 """One look at the cluster answers all tabs that ask within this time."""
 PURPOSES = {
-    "chat": "Ask, and watch the answer being written. Stop it, edit your question, try again.",
+    "chat": "Ask, over your own documents if you like: each statement shows where it comes from.",
     "voice": "Hold to talk; the answer is spoken while it is still being written.",
     "stt": "Turn a recording or your microphone into text, with word times and subtitles.",
     "tts": "Turn text into speech that starts playing at once. Choose voice, language and speed.",
-    "embeddings": "See which lines of text mean the same, as a heat map and as a map of points.",
+    "embeddings": "Search your documents in several ways side by side, see why a passage was found, and a map of them all.",
 }
 WORKS = {"front": "Pages, API and conductors"}
 COLUMNS = ("Application", "Status", "Model", "Engine", "Size", "Licence", "Replicas", "Last request")
