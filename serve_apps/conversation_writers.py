@@ -68,9 +68,16 @@ def dead_of(connection: Connection, named: set[str]) -> set[str]:
 
 
 def _is_alive(writer: Row, now_s: float) -> bool:
-    if writer["place"] == PLACE and not psutil.pid_exists(writer["pid"]):
+    if writer["place"] == PLACE and not _runs(writer["pid"]):
         return False
     return bool(now_s - writer["alive_s"] < DEAD_AFTER_S)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def interrupt(connection: Connection, dead: set[str]) -> int:
