@@ -18,6 +18,7 @@ from serve_apps.catalogue_access import own_collection_row
 from serve_apps.catalogue_generations import (
     Generation,
     generation_of,
+    give_up_unused,
     mismatch,
     new_generation,
     put_vectors,
@@ -161,6 +162,7 @@ def _generation_for(
     made = new_generation(connection, collection.id, embedding_model, dimensions)
     here = collections.c.id == collection.id
     connection.execute(update(collections).where(here).values(generation_id=made.id))
+    give_up_unused(connection, collection.id)
     return made
 
 

@@ -80,11 +80,7 @@ class Generations:
         """The next one; whatever was gathered for another is given up."""
         with writing(self._database) as connection:
             own_collection_row(connection, user, collection_id)
-            here = and_(
-                generations.c.collection_id == collection_id,
-                ~exists().where(collections.c.generation_id == generations.c.id),
-            )
-            connection.execute(update(generations).where(here).values(touched_s=0.0))
+            give_up_unused(connection, collection_id)
             return new_generation(connection, collection_id, embedding_model, dimensions)
 
     def add(self, generation_id: str, given: Sequence[tuple[str, Passage]], found: Vectors) -> list[int]:
@@ -130,6 +126,7 @@ class Generations:
                 == 0
             ):
                 raise NotFound("The collection was deleted meanwhile.", "There is nothing to index.")
+            give_up_unused(connection, wanted.collection_id)
         return wanted.collection_id
 
     def left_behind(self, before_s: float) -> list[Generation]:
@@ -256,6 +253,15 @@ def new_generation(
     }
     connection.execute(insert(generations).values(values))
     return made
+
+
+def give_up_unused(connection: Connection, collection_id: str) -> None:
+    """Let the next sweep have the generations that a collection does not use."""
+    unused = and_(
+        generations.c.collection_id == collection_id,
+        ~exists().where(collections.c.generation_id == generations.c.id),
+    )
+    connection.execute(update(generations).where(unused).values(touched_s=0.0))
 
 
 def put_vectors(connection: Connection, generation_id: str, keys: Sequence[int], found: Vectors) -> None:

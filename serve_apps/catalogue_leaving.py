@@ -1,4 +1,4 @@
-"""Documents on their way out of the catalogue: hidden at once, forgotten when the store has forgotten them."""
+"""Documents on their way out of the catalogue: hidden at once, forgotten when the store forgot them."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ class Removing:
             connection.execute(update(collections).where(here).values(deleting=True, name=collection_id))
             return mark(connection, documents.c.collection_id == collection_id)
 
-    def left_behind(self, now_s: float) -> list[Leaving]:
-        """What crashes left: documents half deleted, and those begun and given up."""
-        stale = and_(documents.c.state == "adding", documents.c.touched_s < now_s - LEASE_S)
+    def left_behind(self, before_s: float) -> list[Leaving]:
+        """What crashes left: documents half deleted, and those begun and not touched since `before_s`."""
+        stale = and_(documents.c.state == "adding", documents.c.touched_s < before_s)
         with writing(self._database) as connection:
             return mark(connection, or_(documents.c.state == "deleting", stale))
 

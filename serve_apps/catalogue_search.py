@@ -18,7 +18,7 @@ from serve_apps.catalogue_rows import passage_of, unpacked
 from serve_apps.catalogue_tables import collections, documents, generations, passages, tags, vectors
 from serve_apps.contracts_knowledge import SearchRequest, SearchScope
 from serve_apps.database import reading
-from serve_apps.errors import NotFound
+from serve_apps.errors import InputError, NotFound
 from serve_apps.fusion import Fused
 from serve_apps.wire import Vectors
 from serve_apps.wire_knowledge import Filters, Hit
@@ -57,7 +57,7 @@ class CatalogueSearch:
         with reading(self._database) as connection:
             rows = _wanted(connection, request)
             if request.method != "bm25":
-                _check_model(rows, request.embedding_model)
+                _check_model(rows, request)
             ids = [row.id for row in rows]
             scope = _scope(connection, ids, request.filters)
         places = tuple(
@@ -103,10 +103,16 @@ def _wanted(connection: Connection, request: SearchRequest) -> Sequence[Row[Any]
     return [row for row in rows if row.has_documents]
 
 
-def _check_model(rows: Sequence[Row[Any]], embedding_model: str) -> None:
+def _check_model(rows: Sequence[Row[Any]], request: SearchRequest) -> None:
     for row in rows:
-        if row.embedding_model != embedding_model:
-            raise mismatch(row.name, row.embedding_model, embedding_model)
+        if row.embedding_model != request.embedding_model:
+            raise mismatch(row.name, row.embedding_model, request.embedding_model)
+        if request.vector is not None and len(request.vector) != row.dimensions:
+            raise InputError(
+                f"The query's vector has {len(request.vector)} numbers, those of {row.name!r} have"
+                f" {row.dimensions}.",
+                "Embed the query with the model that the collection names.",
+            )
 
 
 def _scope(connection: Connection, collection_ids: list[str], filters: Filters) -> SearchScope:

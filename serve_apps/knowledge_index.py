@@ -15,7 +15,7 @@ from serve_apps.catalogue_leaving import LEASE_S, Leaving, Removing
 from serve_apps.catalogue_rows import passage_key
 from serve_apps.catalogue_tables import MAX_PASSAGES
 from serve_apps.contracts_knowledge import SearchScope, VectorStore
-from serve_apps.errors import StageFailed
+from serve_apps.errors import StageError, StageFailed
 from serve_apps.wire import Vectors
 from serve_apps.wire_knowledge import Deleted, Document, NewDocument, Page, Passage, Ticket
 
@@ -73,8 +73,10 @@ class KnowledgeIndex:
         key, generation = self._adding.generation(ticket)
         self._complete(generation, key, self._adding.n_passages(key))
         document, replaced = self._adding.commit(ticket)
-        if replaced:
+        try:
             self.purge(replaced)
+        except StageError as error:
+            logger.warning("%s The document it replaces is hidden, and is removed later.", error)
         return document
 
     # ---- documents out -------------------------------------------------------------------------
@@ -83,13 +85,16 @@ class KnowledgeIndex:
         """See `Knowledge.abandon`."""
         self.purge(self._removing.abandon(ticket))
 
-    def delete(self, user: str, document_id: str) -> Deleted:
-        """See `Knowledge.delete`."""
-        return self.purge(self._removing.delete(user, document_id))
+    def hide(self, user: str, document_id: str) -> list[Leaving]:
+        """From here on no search returns it; `purge` does the rest."""
+        return self._removing.delete(user, document_id)
 
-    def delete_collection(self, user: str, collection_id: str) -> Deleted:
-        """See `Knowledge.delete_collection`."""
-        leaving = self._removing.delete_collection(user, collection_id)
+    def hide_collection(self, user: str, collection_id: str) -> list[Leaving]:
+        """The same for a collection; `purge_collection` does the rest."""
+        return self._removing.delete_collection(user, collection_id)
+
+    def purge_collection(self, collection_id: str, leaving: Sequence[Leaving]) -> Deleted:
+        """Remove a collection that nobody sees any more."""
         n_remaining = self._purge_collection(collection_id)
         return Deleted(
             n_documents=len(leaving),
@@ -155,14 +160,14 @@ class KnowledgeIndex:
             for name in self._store.names() - known:
                 self._store.drop(name)
 
-    def sweep(self) -> None:
-        """Remove what nobody will come back for."""
-        now_s = time.time()
-        if leaving := self._removing.left_behind(now_s):
+    def sweep(self, lease_s: float = LEASE_S) -> None:
+        """Remove what nobody will come back for: what was not touched for `lease_s`."""
+        before_s = time.time() - lease_s
+        if leaving := self._removing.left_behind(before_s):
             self.purge(leaving)
         for collection_id in self._removing.collections_left_behind():
             self._purge_collection(collection_id)
-        for generation in self._generations.left_behind(now_s - LEASE_S):
+        for generation in self._generations.left_behind(before_s):
             self._store.drop(generation.store_name)
             self._generations.forget(generation.id)
 

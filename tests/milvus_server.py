@@ -5,8 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from pymilvus import MilvusClient, MilvusException
 
 from serve_apps.machine import free_port
@@ -51,3 +53,12 @@ class MilvusServer:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusServer]:
+    """One that runs; tests of a file share it."""
+    made = MilvusServer(tmp_path_factory.mktemp("milvus"))
+    made.start()
+    yield made
+    made.stop()

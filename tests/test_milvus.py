@@ -19,7 +19,9 @@ from serve_apps.engines.milvus_lite import EmbeddedMilvus
 from serve_apps.errors import ConfigError, StageUnavailable
 from serve_apps.settings import settings
 from serve_apps.wire import Vectors
-from tests.milvus_server import MilvusServer
+from tests.milvus_server import MilvusServer, server
+
+__all__ = ["server"]
 
 NAME = "raydio_test"
 EVERYTHING = SearchScope()
@@ -33,11 +35,9 @@ def vectors(n: int, seed: int = 0) -> Vectors:
 
 @pytest.fixture(params=["embedded", "server"])
 def store(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, server: MilvusServer, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[MilvusStore]:
-    server = MilvusServer(tmp_path / "server")
     if request.param == "server":
-        server.start()
         monkeypatch.setenv("MILVUS_URI", server.uri)
         settings.cache_clear()
     made = MilvusStore(KnowledgeArgs())
@@ -45,13 +45,13 @@ def store(
     made.insert(NAME, range(4), [1, 1, 2, 3], TEXTS, vectors(4))
     made.flush(NAME)
     yield made
+    made.drop(NAME)
     made.close()
-    server.stop()
 
 
 def test_the_nearest_come_first(store: MilvusStore) -> None:
     found = store.dense(NAME, vectors(4)[2], 4, EVERYTHING)
-    assert [key for key, _ in found][0] == 2
+    assert found[0][0] == 2
     assert found[0][1] == pytest.approx(1.0, abs=1e-5)
     assert [score for _, score in found] == sorted((score for _, score in found), reverse=True)
     assert len(found) == 4
@@ -154,31 +154,31 @@ def test_a_second_process_is_told_who_has_it(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(ConfigError, match="Another process"):
         EmbeddedMilvus(tmp_path)
     other.kill()
-    other.wait()
+    other.communicate()
     EmbeddedMilvus(tmp_path).close()
 
 
 def test_a_server_that_is_away_is_said_and_found_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = MilvusServer(tmp_path / "server")
-    monkeypatch.setenv("MILVUS_URI", server.uri)
+    away = MilvusServer(tmp_path / "away")
+    monkeypatch.setenv("MILVUS_URI", away.uri)
     monkeypatch.setattr("serve_apps.engines.milvus.CALL_TIMEOUT_S", 1.0)
     settings.cache_clear()
     made = MilvusStore(KnowledgeArgs())
     with pytest.raises(StageUnavailable, match="does not answer"):
         made.create(NAME, 8)
-    server.start()
+    away.start()
     made.create(NAME, 8)
     made.insert(NAME, range(4), [1, 1, 2, 3], TEXTS, vectors(4))
     made.flush(NAME)
-    server.stop()
+    away.stop()
     with pytest.raises(StageUnavailable, match="does not answer"):
         made.dense(NAME, vectors(1)[0], 4, EVERYTHING)
-    server.start()
+    away.start()
     assert len(made.dense(NAME, vectors(1)[0], 4, EVERYTHING)) == 4
     made.close()
-    server.stop()
+    away.stop()
 
 
 def test_nothing_answers_at_all(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 import time
@@ -39,6 +40,8 @@ class EmbeddedMilvus:
         # Not in `folder`: addresses of sockets are short, homes need not be.
         self._sockets = Path(tempfile.mkdtemp(prefix="raydio-milvus-"))
         self.uri = f"unix:{self._sockets / 's'}"
+        # Callers are told what goes wrong; gRPC would print it, too, and what Milvus Lite does not have.
+        logging.getLogger("grpc._server").setLevel(logging.CRITICAL)
         self._server = grpc.server(
             ThreadPoolExecutor(N_WORKERS, thread_name_prefix="milvus"),
             options=[
