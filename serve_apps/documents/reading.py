@@ -58,6 +58,7 @@ async def read(path: Path, name: str, args: IngestArgs) -> ReadDocument:
     Raises:
         DocumentUnreadable: no known kind, protected, broken, or without text.
         DocumentTooLarge: over a limit: bytes, pages, text, unpacked size, time or memory.
+        SetupError: a library is missing.
     """
     descriptor = _opened(path, args)
     try:
@@ -121,6 +122,7 @@ async def _read(descriptor: int, name: str, args: IngestArgs) -> ReadDocument:
     )
     pages: list[Page] = []
     passages: list[Passage] = []
+    found: ReadDocument | None = None
     async with aclosing(lines):
         async for line in lines:
             what, facts = orjson.loads(line)
@@ -132,7 +134,9 @@ async def _read(descriptor: int, name: str, args: IngestArgs) -> ReadDocument:
                 raise confined.failure(facts)
             else:
                 notes = tuple(facts.pop("notes"))
-                return ReadDocument(**facts, notes=notes, pages=tuple(pages), passages=tuple(passages))
+                found = ReadDocument(**facts, notes=notes, pages=tuple(pages), passages=tuple(passages))
+    if found is not None:
+        return found
     raise DocumentUnreadable("Reading the file ended before its end.", "It may be damaged.")
 
 

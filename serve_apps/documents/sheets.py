@@ -15,10 +15,14 @@ from serve_apps.documents.unzipping import unzipped
 from serve_apps.errors import DocumentUnreadable
 
 # openpyxl imports them if they are there, for what is not used here: half of its time to start.
-for name in ("numpy", "PIL"):
-    sys.modules[name] = None  # type: ignore[assignment]  # how Python spells "not to be imported"
+_ABSENT = [name for name in ("numpy", "PIL") if name not in sys.modules]
+for _name in _ABSENT:
+    sys.modules[_name] = None  # type: ignore[assignment]  # how Python spells "not to be imported"
 import openpyxl  # noqa: E402
 from openpyxl.utils.exceptions import InvalidFileException  # noqa: E402
+
+for _name in _ABSENT:
+    del sys.modules[_name]
 
 _MOST_COLUMNS = 500
 
