@@ -174,8 +174,10 @@ over.addEventListener("keydown", (event) => {
     event.preventDefault();
     const to = at < 0 ? (hits[0]?.[0] ?? 0) : beside(STEPS[event.key]);
     if (to >= 0) point(to, { aloud: true });
-  } else if (event.key === "Enter" && at >= 0) why(at);
-  else if (event.key.toLowerCase() === "c" && at >= 0 && !event.ctrlKey && !event.metaKey) compare(at);
+  } else if (event.key === "Enter" && at >= 0) {
+    event.preventDefault();  // the dialog takes the focus, and the rest of this press would close it
+    why(at);
+  } else if (event.key.toLowerCase() === "c" && at >= 0 && !event.ctrlKey && !event.metaKey) compare(at);
   else if (event.key === "+" || event.key === "=") zoom(1.5);
   else if (event.key === "-") zoom(1 / 1.5);
   else if (event.key === "0") all();

@@ -71,6 +71,7 @@ def tts(page: Page) -> None:
 
 def embeddings(page: Page) -> None:
     """An example on the map, and a search in it."""
+    page.get_by_role("tab", name="Lines").click()
     page.locator(".ray-try button").first.click()
     expect(page.get_by_text("Nothing to see yet")).to_be_hidden(timeout=PATIENCE_MS)
     expect(page.get_by_role("heading", name="Similarity")).to_be_visible(timeout=PATIENCE_MS)

@@ -274,6 +274,7 @@ def put(page: Page, text: str) -> None:
 
 def opened(page: Page, address: str) -> None:
     page.goto(f"{address}/ui/embeddings/")
+    page.get_by_role("tab", name="Lines").click()
     expect(page.get_by_text("Nothing to see yet.")).to_be_visible()
 
 

@@ -7,13 +7,14 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+from ui.term_weights import common_words
+
 __all__ = ["cluster_words"]
 
 N_WORDS = 3
-FEWEST_LETTERS = 3
-_WORD = re.compile(r"[^\W\d_]{%d,}" % FEWEST_LETTERS, re.UNICODE)
-COMMON = 0.35
-"""A word in more than this part of all texts says nothing about any: `the`, in every language."""
+_WORD = re.compile(r"[^\W\d_]{3,}", re.UNICODE)
+COMMON_SHARE = 0.5
+"""A word in more than this part of all texts says nothing about any, in every language."""
 
 
 def cluster_words(texts: Sequence[str], labels: Sequence[int]) -> dict[int, str]:
@@ -25,7 +26,8 @@ def cluster_words(texts: Sequence[str], labels: Sequence[int]) -> dict[int, str]
         n_with.update(counts.keys())
         if label >= 0:
             clusters.setdefault(label, Counter()).update(counts)
-    told = {word for word, n in n_with.items() if n <= max(2, COMMON * len(texts))}
+    most = max(2, COMMON_SHARE * len(texts))
+    told = {word for word, n in n_with.items() if n <= most and word not in common_words()}
     everywhere: Counter[str] = Counter()
     for counts in clusters.values():
         everywhere.update(counts)

@@ -17,6 +17,7 @@ from serve_apps.wire import Vectors
 from serve_apps.wire_knowledge import Collection
 from ui import projection
 from ui.cluster_words import cluster_words
+from ui.excerpts import excerpt
 from ui.map_layout import Layout
 
 __all__ = ["MOST_POINTS", "Points", "load"]
@@ -105,7 +106,7 @@ def _add(points: Points, known: dict[str, int], chosen: Sequence[PassageVector])
         points.of.append(known[item.document_id])
         points.indices.append(item.passage.index)
         points.pages.append(item.passage.page)
-        points.texts.append(_short(item.passage.text))
+        points.texts.append(excerpt(item.passage.text, SHOWN_CHARACTERS))
 
 
 def _stacked(kept: list[Vectors]) -> Vectors:
@@ -116,8 +117,3 @@ def _packed(values: Sequence[int] | NDArray[np.float32]) -> str:
     """Whole numbers as base64 of int32: Gradio compares what it sends with what it sent, item by item."""
     whole = np.asarray(np.round(np.asarray(values)), "<i4")
     return base64.b64encode(whole.tobytes()).decode()
-
-
-def _short(text: str) -> str:
-    flat = " ".join(text.split())
-    return flat if len(flat) <= SHOWN_CHARACTERS else f"{flat[:SHOWN_CHARACTERS].rstrip()}\u2026"

@@ -129,7 +129,7 @@ def _playground(clients: Clients, collections: gr.Dropdown) -> tuple[Controls, g
     with gr.Accordion("Settings and filters", open=False, elem_classes="ray-settings"):
         with gr.Row():
             k = gr.Dropdown([3, 5, 10, 20, 50], value=5, label="Passages a column", min_width=130)
-            n_candidates = gr.Slider(5, 100, 12, step=1, label="Passages the reranker reads", min_width=200)
+            n_candidates = gr.Slider(5, 100, 10, step=1, label="Passages the reranker reads", min_width=200)
             least = gr.Slider(
                 0, 1, 0, step=0.05, label="Least score", info="Chat leaves out what is below", min_width=200
             )

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from html import escape
 from urllib.parse import quote, urlencode
 
 from serve_apps.wire_knowledge import Document, Hit, Passage
+from ui.excerpts import excerpt
 from ui.search_columns import Entry, Ranking, key_of
 from ui.shell import error_html
 from ui.stats import milliseconds, stat_line
 
-__all__ = ["added", "board", "chat_link", "moves", "page_link", "place", "where"]
+__all__ = ["board", "chat_link", "moves", "page_link", "place", "where"]
 
 SHOWN_CHARACTERS = 260
 
@@ -69,7 +69,7 @@ def _entries(ranking: Ranking, left: Ranking | None, min_score: float | None) ->
         return list_of
     items = "".join(
         f'<li data-key="{escape(key_of(entry.hit))}" tabindex="0"><b>{rank}</b> '
-        f'<span dir="auto">{escape(_short(entry.hit.passage.text, 60))}</span></li>'
+        f'<span dir="auto">{escape(excerpt(entry.hit.passage.text, 60))}</span></li>'
         for entry, rank in gone
     )
     return f'{list_of}<div class="ray-gone"><h4>Gone</h4><ul>{items}</ul></div>'
@@ -83,10 +83,10 @@ def _card(entry: Entry, ranking: Ranking, moved: Mapping[str, int | None], min_s
     return (
         f'<li class="ray-passage{" ray-low" if low else ""}" tabindex="0" {passage_data(hit)}>'
         f'<p class="ray-passage-where">{place(hit.document, hit.passage)}{mark}</p>'
-        f'<p class="ray-passage-text" dir="auto">{escape(_short(hit.passage.text, SHOWN_CHARACTERS))}</p>'
+        f'<p class="ray-passage-text" dir="auto">{escape(excerpt(hit.passage.text, SHOWN_CHARACTERS))}</p>'
         f'<p class="ray-passage-facts">{_scores(entry, ranking)}{note}'
-        '<button type="button" data-do="why">Why</button>'
-        '<button type="button" data-do="compare" aria-pressed="false">Compare</button></p></li>'
+        '<span class="ray-passage-do"><button type="button" data-do="why">Why</button>'
+        '<button type="button" data-do="compare" aria-pressed="false">Compare</button></span></p></li>'
     )
 
 
@@ -98,7 +98,7 @@ def passage_data(hit: Hit) -> str:
         "document": hit.document.id,
         "index": str(hit.passage.index),
         "name": hit.document.name,
-        "text": _short(hit.passage.text, 120),
+        "text": excerpt(hit.passage.text, 120),
         "cosine": cosine,
     }
     return " ".join(f'data-{name}="{escape(value)}"' for name, value in fields.items())
@@ -116,7 +116,7 @@ def _scores(entry: Entry, ranking: Ranking) -> str:
     facts |= {"cosine": hit.cosine, "BM25": hit.bm25}
     if ranking.column.method == "hybrid":
         facts["fused"] = hit.score
-    digits = {"fused": 4, "BM25": 2}
+    digits = {"BM25": 2}
     return "".join(
         f'<span class="ray-fact"><i>{name}</i> {value:.{digits.get(name, 3)}f}</span>'
         for name, value in facts.items()
@@ -170,13 +170,3 @@ def chat_link(ranking: Ranking, collections: Sequence[str], n_passages: int, min
     if min_score is not None:
         settings["min_score"] = f"{min_score:g}"
     return f"../chat/?{urlencode(settings, safe=',')}"
-
-
-def added(document: Document) -> str:
-    """The day a document came."""
-    return datetime.fromtimestamp(document.added_s, UTC).strftime("%Y-%m-%d")
-
-
-def _short(text: str, n: int) -> str:
-    flat = " ".join(text.split())
-    return flat if len(flat) <= n else f"{flat[:n].rstrip()}\u2026"

@@ -13,12 +13,14 @@ from serve_apps.contracts import Clients, Embeddings
 from serve_apps.errors import InputError, NotFound, RaydioError
 from serve_apps.wire_knowledge import Passage
 from ui import charts
+from ui.excerpts import excerpt
 from ui.shell import error_html
 from ui.user import user_of
 
 __all__ = ["MOST_PASSAGES", "compare", "heat_of"]
 
 MOST_PASSAGES = 40
+SHOWN_CHARACTERS = 120
 Named = tuple[str, int]
 """A passage: document id and index."""
 
@@ -41,9 +43,9 @@ def compare(clients: Clients) -> Callable[[Any, gr.Request], Awaitable[dict[str,
 
 async def heat_of(embeddings: Embeddings, texts: Sequence[str]) -> dict[str, Any]:
     """A heat map's data: the texts embedded and compared with each other."""
-    flat = [" ".join(text.split()) for text in texts]
-    vectors = await embeddings.embed(flat)
-    return charts.heat(flat, vectors, np.zeros(len(flat), np.int64))
+    vectors = await embeddings.embed(list(texts))
+    names = [excerpt(text, SHOWN_CHARACTERS) for text in texts]
+    return charts.heat(names, vectors, np.zeros(len(names), np.int64))
 
 
 def _named(sent: Any) -> list[Named]:

@@ -21,17 +21,22 @@ def build(clients: Clients) -> gr.Blocks:
     """The embeddings page."""
     vectors = LineVectors(clients.embeddings)
     with shell.page("embeddings", "Embeddings", clients, STAGES, lead=LEAD) as blocks:
+        _endpoints(clients, vectors)  # first: Gradio gives a name to whichever handler claims it first
         with gr.Tabs(elem_classes="ray-modes"):
             with gr.Tab("Collections", id="collections"):
                 opened = collections_tab(clients)
             with gr.Tab("Lines", id="lines"):
                 lines_tab(clients, vectors)
         opened(blocks)
-        endpoints = {
-            "similarity": similarity(vectors),
-            "search": search(clients, vectors),
-            "collection_search": collection_search(clients),
-        }
-        for name, function in endpoints.items():
-            api(function, api_name=name, concurrency_limit=N_AT_ONCE, concurrency_id="embeddings")
     return blocks
+
+
+def _endpoints(clients: Clients, vectors: LineVectors) -> None:
+    """What programs may call by name."""
+    functions = {
+        "similarity": similarity(vectors),
+        "search": search(clients, vectors),
+        "collection_search": collection_search(clients),
+    }
+    for name, function in functions.items():
+        api(function, api_name=name, concurrency_limit=N_AT_ONCE, concurrency_id="embeddings")

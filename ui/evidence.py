@@ -21,7 +21,8 @@ DEEP = 100
 MOST_SENTENCES = 40
 MOST_CHARACTERS = 2000
 """Of a query."""
-_SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?]+|\n|$)")
+_BREAK = re.compile(r"(?<=[.!?])\s+|\n\s*\n|\n(?=\s*[-*#\d\u2022])")
+"""After a full stop, before a new paragraph or a list's next item: a line's end alone ends no sentence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +126,6 @@ async def _best_sentence(clients: Clients, query: str, text: str) -> tuple[str, 
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences and lines of a passage that have words."""
-    found = (match.group().strip() for match in _SENTENCE.finditer(text))
+    """The sentences and list items of a passage that have words."""
+    found = (" ".join(part.split()) for part in _BREAK.split(text))
     return [sentence for sentence in found if any(letter.isalnum() for letter in sentence)]

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,24 +57,33 @@ class Layouts:
         """
         name = hashlib.blake2b(vectors.tobytes(), digest_size=16).digest()
         if name not in self._kept:
-            async with self._turn:
-                async for step in _made(vectors):
-                    if isinstance(step, Layout):
-                        self._kept[name] = step
-                    else:
-                        yield step
+            async with aclosing(self._missing(name, vectors)) as shares:
+                async for share in shares:
+                    yield share
         self._kept.move_to_end(name)
         while len(self._kept) > KEPT:
             self._kept.popitem(last=False)
         yield self._kept[name]
+
+    async def _missing(self, name: bytes, vectors: Vectors) -> AsyncGenerator[float, None]:
+        async with self._turn:
+            if name in self._kept:
+                return  # somebody else waited for the same one
+            async with aclosing(_made(vectors)) as steps:
+                async for step in steps:
+                    if isinstance(step, Layout):
+                        self._kept[name] = step
+                    else:
+                        yield step
 
 
 async def _made(vectors: Vectors) -> AsyncGenerator[float | Layout, None]:
     folder = Path(tempfile.mkdtemp(prefix="raydio-map-"))
     try:
         await asyncio.to_thread(np.save, folder / "vectors.npy", vectors)
-        async for share in _work(folder):
-            yield share
+        async with aclosing(_work(folder)) as shares:
+            async for share in shares:
+                yield share
         with np.load(folder / "layout.npz") as made:
             yield Layout(made["xy"], made["labels"])
     finally:
@@ -98,4 +108,4 @@ async def _work(folder: Path) -> AsyncGenerator[float, None]:
     finally:
         if process.returncode is None:
             process.kill()
-            await process.wait()
+            await process.communicate()

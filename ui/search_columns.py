@@ -1,17 +1,18 @@
-"""One query searched in several ways at once: one embedding, one search and one reranking for all columns."""
+"""One query searched in several ways at once: one embedding, one search a method, one reranking for all."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from serve_apps.contracts import Clients
 from serve_apps.contracts_knowledge import SearchRequest
-from serve_apps.errors import EmbeddingMismatch, RaydioError
+from serve_apps.errors import RaydioError
 from serve_apps.wire import Vectors
-from serve_apps.wire_knowledge import Filters, Hit, SearchMethod, SearchResult
+from serve_apps.wire_knowledge import Filters, Hit, SearchMethod
 
 __all__ = ["COLUMNS", "DEFAULT", "Column", "Entry", "Question", "Ranking", "key_of", "rankings"]
 
@@ -56,7 +57,7 @@ class Question:
     columns: tuple[Column, ...] = tuple(COLUMNS[key] for key in DEFAULT)
     collections: tuple[str, ...] = ()
     k: int = 5
-    n_candidates: int = 12
+    n_candidates: int = 10
     """Passages that the reranker reads."""
     filters: Filters = field(default_factory=Filters)
 
@@ -119,52 +120,45 @@ class _Run:
         return max(self._question.k, self._question.n_candidates if reranked else 0)
 
     async def _search(self, methods: set[SearchMethod]) -> None:
-        vector, model = None, ""
+        by_meaning = methods - {"bm25"}
+        await asyncio.gather(
+            self._by_meaning(by_meaning),
+            *(self._found(method, None, "") for method in methods - by_meaning),
+        )
+        if not self._lists and self._failed:
+            raise next(iter(self._failed.values()))
+
+    async def _by_meaning(self, methods: set[SearchMethod]) -> None:
+        """Searches that need the query's vector, made once for all of them."""
+        if not methods:
+            return
         try:
-            if methods != {"bm25"}:
-                vector, model = await self._embedded()
-            await self._found(methods, vector, model)
+            card = (await self._clients.embeddings.describe()).card
+            vectors = await self._timed("embed", self._clients.embeddings.embed([self._question.query]))
         except RaydioError as error:
-            if "bm25" not in methods or not _spares_words(error):
-                raise
-            self._failed |= dict.fromkeys(methods - {"bm25"}, error)
-            await self._found({"bm25"}, None, "")
+            self._failed |= dict.fromkeys(methods, error)
+            return
+        await asyncio.gather(*(self._found(method, vectors[0], card.model) for method in methods))
 
-    async def _embedded(self) -> tuple[Vectors, str]:
-        card = (await self._clients.embeddings.describe()).card
-        asked = self._clients.embeddings.embed([self._question.query])
-        return (await self._timed("embed", asked))[0], card.model
-
-    async def _found(self, methods: set[SearchMethod], vector: Vectors | None, model: str) -> None:
-        """One search for all methods: a hybrid one says both ranks of everything that either found."""
-        method: SearchMethod = next(iter(methods)) if len(methods) == 1 else "hybrid"
-        n = self._n_wanted if len(methods) == 1 else min(MOST_CANDIDATES, FUSED_TOP + 4 * self._n_wanted)
-        result = await self._one(method, vector, model, n)
-        self._lists[method] = result.hits[: self._n_wanted]
-        for other in sorted(methods - {method}):
-            hits = tuple(_by_rank(result.hits, other)[: self._n_wanted])
-            if not _whole(hits, other):
-                hits = (await self._one(other, vector, model, self._n_wanted)).hits
-            self._lists[other] = hits
-
-    async def _one(self, method: SearchMethod, vector: Vectors | None, model: str, n: int) -> SearchResult:
-        by_words = method == "bm25"
+    async def _found(self, method: SearchMethod, vector: Vectors | None, model: str) -> None:
+        """One search, exactly as chat would make it with these settings."""
         request = SearchRequest(
             user=self._question.user,
             query=self._question.query,
-            vector=None if by_words else vector,
-            embedding_model="" if by_words else model,
+            vector=vector,
+            embedding_model=model,
             collections=self._question.collections,
             method=method,
-            limit=n,
+            limit=self._n_wanted,
             filters=self._question.filters,
         )
-        result = await self._clients.knowledge.search(request)
-        times = result.timings
-        if method == "hybrid":
-            self._ms |= {"hybrid": times.total_ms}
-        self._ms |= {name: ms for name, ms in (("dense", times.dense_ms), ("bm25", times.bm25_ms)) if ms}
-        return result
+        try:
+            result = await self._clients.knowledge.search(request)
+        except RaydioError as error:
+            self._failed[method] = error
+            return
+        self._lists[method] = result.hits
+        self._ms[method] = result.timings.total_ms
 
     async def _rerank(self) -> None:
         """Scores of everything that any column wants reranked, from one call."""
@@ -213,23 +207,3 @@ class _Run:
         result = await work
         self._ms[name] = (time.perf_counter() - started_s) * 1000
         return result
-
-
-def _spares_words(error: RaydioError) -> bool:
-    """Whether BM25, which needs no vector, can still answer."""
-    return isinstance(error, EmbeddingMismatch) or getattr(error, "stage", "") == "embeddings"
-
-
-def _by_rank(hits: Sequence[Hit], method: SearchMethod) -> list[Hit]:
-    """What one of the searches inside a hybrid one found, in its own order and with its own score."""
-    if method == "dense":
-        found = [replace(hit, score=hit.cosine or 0.0) for hit in hits if hit.dense_rank]
-        return sorted(found, key=lambda hit: hit.dense_rank or 0)
-    found = [replace(hit, score=hit.bm25 or 0.0) for hit in hits if hit.bm25_rank]
-    return sorted(found, key=lambda hit: hit.bm25_rank or 0)
-
-
-def _whole(hits: Sequence[Hit], method: SearchMethod) -> bool:
-    """Whether no rank is missing, which a store that cuts its fused list early could cause."""
-    ranks = [hit.dense_rank if method == "dense" else hit.bm25_rank for hit in hits]
-    return ranks == list(range(1, len(ranks) + 1))

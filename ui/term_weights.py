@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
 from serve_apps.contracts_knowledge import Knowledge
+from serve_apps.settings import ASSETS
 from serve_apps.wire_knowledge import Document, Passage
 
-__all__ = ["CollectionWords", "Term", "WordStatistics", "spans", "terms", "words"]
+__all__ = ["CollectionWords", "Term", "WordStatistics", "common_words", "spans", "terms", "words"]
 
-K1, B = 1.2, 0.75
-"""The store's own constants."""
+K1, B, RAREST = 1.2, 0.75, 1e-6
+"""As SQLite's full-text index has them. Source: https://www.sqlite.org/fts5.html#the_bm25_function"""
+COMMON_SHARE = 0.2
+"""A word in more of the passages than this is not searched, where there are others."""
 MOST_PASSAGES = 20_000
 """Of a collection whose words are counted; larger ones are explained without numbers."""
 PAGE = 1_000
@@ -42,39 +47,76 @@ class Term:
     count: int
     """How often the passage has it."""
     n_with: int | None
-    """Passages of the collection that have it; None where it was not counted."""
+    """Passages of the collection that have it; None where that does not matter or is not known."""
     weight: float | None
-    """Its part of the BM25 score, about."""
+    """Its part of the BM25 score, about; None where it does not count, or that is not known."""
 
 
 def words(text: str) -> list[str]:
-    """The words as BM25 compares them."""
-    return [match.group().lower() for match in _WORD.finditer(text)]
+    """The words as BM25 compares them: in lower case, without accents."""
+    return [_folded(match.group()) for match in _WORD.finditer(text)]
 
 
 def spans(text: str, wanted: Iterable[str]) -> Iterator[tuple[int, int]]:
     """Where the wanted words stand in `text`."""
     chosen = set(wanted)
     for match in _WORD.finditer(text):
-        if match.group().lower() in chosen:
+        if _folded(match.group()) in chosen:
             yield match.span()
 
 
-def terms(query: str, text: str, statistics: WordStatistics | None) -> list[Term]:
-    """The query's words, those that count most first."""
+def terms(query: str, text: str, statistics: WordStatistics | None, score: float | None = None) -> list[Term]:
+    """The query's words, those that count most first.
+
+    Args:
+        query: what was asked.
+        text: the passage.
+        statistics: of its collection; without, only the passage's own counts are known.
+        score: the store's BM25 of the passage, which the weights are made to add up to.
+    """
     counts = Counter(words(text))
+    asked = list(dict.fromkeys(words(query)))
+    telling = _telling(asked, statistics)
     length = sum(counts.values())
-    found = [_term(word, counts[word], length, statistics) for word in dict.fromkeys(words(query))]
-    return sorted(found, key=lambda term: -(term.weight if term.weight is not None else term.count))
+    found = [_term(word, counts[word], length, statistics if word in telling else None) for word in asked]
+    total = sum(term.weight or 0 for term in found)
+    if score is not None and total:
+        found = [_scaled(term, score / total) for term in found]
+    return sorted(found, key=lambda term: (-(term.weight or 0), -term.count))
+
+
+def _telling(asked: Sequence[str], statistics: WordStatistics | None) -> set[str]:
+    """Words that the store searches: common ones only where there are no others."""
+    if statistics is None:
+        return set()
+    some = [word for word in asked if word not in common_words() and statistics.n_with[word]]
+    most = COMMON_SHARE * statistics.n_passages
+    telling = {word for word in some if statistics.n_with[word] <= most}
+    return telling or set(sorted(some or asked, key=lambda word: statistics.n_with[word])[:3])
 
 
 def _term(word: str, count: int, length: int, statistics: WordStatistics | None) -> Term:
     if statistics is None or not statistics.n_passages:
         return Term(word=word, count=count, n_with=None, weight=None)
     n_with = statistics.n_with[word]
-    rarity = math.log(1 + (statistics.n_passages - n_with + 0.5) / (n_with + 0.5))
+    rarity = max(RAREST, math.log((statistics.n_passages - n_with + 0.5) / (n_with + 0.5)))
     often = count * (K1 + 1) / (count + K1 * (1 - B + B * length / (statistics.mean_length or 1)))
     return Term(word=word, count=count, n_with=n_with, weight=rarity * often)
+
+
+def _scaled(term: Term, by: float) -> Term:
+    return term if term.weight is None else replace(term, weight=term.weight * by)
+
+
+def _folded(word: str) -> str:
+    apart = unicodedata.normalize("NFD", word.lower())
+    return "".join(letter for letter in apart if not unicodedata.combining(letter))
+
+
+@cache
+def common_words() -> frozenset[str]:
+    """English words that texts are made of, and that tell nothing."""
+    return frozenset((ASSETS / "common_words.txt").read_text(encoding="utf-8").split())
 
 
 class CollectionWords:

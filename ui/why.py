@@ -10,6 +10,7 @@ import gradio as gr
 
 from serve_apps.contracts import Clients
 from serve_apps.errors import RaydioError
+from serve_apps.wire_knowledge import Hit
 from ui.column_cards import place
 from ui.evidence import DEEP, Evidence, evidence
 from ui.shell import error_html
@@ -46,12 +47,16 @@ def _html(known: Evidence) -> str:
 
 
 def _text(known: Evidence) -> str:
-    marked = _marked(known.passage.text, [term for term in _terms(known) if term.count])
+    found = _terms(known)
+    # Words that every text has would hide those that matter.
+    counting = [term for term in found if term.weight] or found
+    marked = _marked(known.passage.text, counting)
     return f'<blockquote class="ray-why-text" dir="auto">{marked}</blockquote>'
 
 
 def _terms(known: Evidence) -> list[Term]:
-    return terms(known.query, known.passage.text, known.statistics)
+    score = known.hit.bm25 if known.hit else None
+    return terms(known.query, known.passage.text, known.statistics, score)
 
 
 def _marked(text: str, found: Sequence[Term]) -> str:
@@ -66,23 +71,28 @@ def _scores(known: Evidence) -> str:
     hit = known.hit
     if hit is None:
         return f"<h4>Scores</h4><p>Neither search has it among its first {DEEP}.</p>"
-    words = WORDS_WEIGHT * hit.bm25 / (hit.bm25 + WORDS_HALF) if hit.bm25 else 0.0
     rows = [
-        ("Dense", hit.dense_rank, "cosine", hit.cosine, 3, hit.score - words),
-        ("BM25", hit.bm25_rank, "BM25", hit.bm25, 2, words),
+        ("Dense", _rank(hit.dense_rank), _number("cosine", hit.cosine, 3)),
+        ("BM25", _rank(hit.bm25_rank), _number("BM25", hit.bm25, 2)),
+        *([("Hybrid", "", _fusion(hit))] if hit.dense_rank or hit.bm25_rank else []),
     ]
     items = "".join(
-        f"<tr><th scope='row'>{name}</th><td>{_rank(rank)}</td><td>{_number(word, value, digits)}</td>"
-        f"<td>{adds:.3f}</td></tr>"
-        for name, rank, word, value, digits, adds in rows
+        f'<tr><th scope="row">{name}</th><td>{rank}</td><td>{score}</td></tr>' for name, rank, score in rows
     )
-    fused = f"<tr><th scope='row'>Hybrid</th><td></td><td>fused</td><td>{hit.score:.3f}</td></tr>"
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("Search", "Rank, unfiltered", "Score"))
     return (
-        "<h4>Scores</h4><div class='ray-table'><table class='ray-why-scores'><thead><tr>"
-        "<th scope='col'>Search</th><th scope='col'>Rank</th><th scope='col'>Score</th>"
-        "<th scope='col'>Adds to hybrid</th></tr></thead>"
-        f"<tbody>{items}{fused}</tbody></table></div>"
+        '<h4>Scores</h4><div class="ray-table"><table class="ray-why-scores">'
+        f"<thead><tr>{head}</tr></thead><tbody>{items}</tbody></table></div>"
     )
+
+
+def _fusion(hit: Hit) -> str:
+    """How the hybrid score came about: the cosine, and what the query's words add to it."""
+    if hit.dense_rank is None or hit.cosine is None:
+        return f"{hit.score:.3f}: as near as the last that dense found, and more for its words"
+    if hit.bm25_rank is None:
+        return f"{hit.cosine:.3f} (cosine) + 0 (words) = {hit.score:.3f}"
+    return f"{hit.cosine:.3f} (cosine) + {hit.score - hit.cosine:.3f} (words) = {hit.score:.3f}"
 
 
 def _rank(rank: int | None) -> str:
@@ -96,22 +106,23 @@ def _number(word: str, value: float | None, digits: int) -> str:
 def _words(known: Evidence) -> str:
     found = _terms(known)
     total = sum(term.weight or 0 for term in found) or 1.0
-    items = "".join(_word(term, total) for term in found)
+    counted = known.statistics is not None
+    items = "".join(_word(term, total, counted=counted) for term in found)
     note = (
-        "About: the store counts endings and very common words in its own way."
+        "About: the BM25 score above, divided by how rare each word is in the collection."
         if known.statistics
         else "The collection is too large to count its words here: this is what the passage itself says."
     )
     return f'<h4>Words</h4><ul class="ray-why-words">{items}</ul><p class="ray-quiet">{note}</p>'
 
 
-def _word(term: Term, total: float) -> str:
+def _word(term: Term, total: float, *, counted: bool) -> str:
     word = escape(term.word)
     if not term.count:
-        return f"<li><span class='ray-absent'>{word}</span><span>not in it</span></li>"
+        return f'<li><span class="ray-absent">{word}</span><span>not in it</span></li>'
     times = "once" if term.count == 1 else f"{term.count} times"
     if term.weight is None:
-        return f"<li><mark>{word}</mark><span>{times}</span></li>"
+        return f"<li><span>{word}</span><span>{times}{', too common to count' if counted else ''}</span></li>"
     share = term.weight / total
     return (
         f"<li><mark>{word}</mark><span>{times}, in {term.n_with} passages</span>"
