@@ -20,7 +20,7 @@ from serve_apps.catalogue_access import (
     own_document_row,
     readable,
 )
-from serve_apps.catalogue_rows import collection_of, document_of, passage_key, passage_of, unpacked
+from serve_apps.catalogue_rows import collection_of, document_of, passage_key, passage_of, storable, unpacked
 from serve_apps.catalogue_tables import (
     collections,
     documents,
@@ -253,7 +253,7 @@ def tidy_tags(given: Sequence[str]) -> list[str]:
     Raises:
         InputError: there are too many, or one is too long.
     """
-    wanted = sorted({tag.strip() for tag in given} - {""})
+    wanted = sorted({storable(tag).strip() for tag in given} - {""})
     if len(wanted) > MAX_TAGS or any(len(tag) > MAX_NAME_CHARACTERS for tag in wanted):
         raise InputError(
             f"A document has at most {MAX_TAGS} tags of {MAX_NAME_CHARACTERS} characters.", "Use fewer."

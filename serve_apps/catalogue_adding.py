@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, and_, delete, insert, select, update
@@ -25,7 +26,7 @@ from serve_apps.catalogue_generations import (
 )
 from serve_apps.catalogue_leaving import Leaving, count_rows, mark
 from serve_apps.catalogue_originals import keep_original
-from serve_apps.catalogue_rows import passage_row
+from serve_apps.catalogue_rows import passage_row, storable
 from serve_apps.catalogue_tables import collections, documents, pages, passages, tags
 from serve_apps.database import reading, writing
 from serve_apps.errors import EmbeddingMismatch, InputError, NotFound
@@ -44,6 +45,7 @@ class Adding:
     ) -> tuple[Ticket, Generation]:
         """A document in state `adding`, and where its vectors belong."""
         _check(document, embedding_model, dimensions)
+        document = replace(document, name=storable(document.name), url=storable(document.url))
         with writing(self._database) as connection:
             row = own_collection_row(connection, user, collection_id)
             generation = _generation_for(connection, row, embedding_model, dimensions)
@@ -70,7 +72,7 @@ class Adding:
             here = pages.c.document_key == row.key
             connection.execute(delete(pages).where(here, pages.c.number.in_(numbers)))
             if given:
-                rows = [{"number": page.number, "text": page.text, "label": page.label} for page in given]
+                rows = [_page_row(page) for page in given]
                 connection.execute(insert(pages).values(document_key=row.key), rows)
 
     def add_passages(self, ticket: Ticket, given: Sequence[Passage], found: Vectors) -> None:
@@ -203,6 +205,10 @@ def _insert(connection: Connection, document_id: str, generation: Generation, do
     wanted = tidy_tags(document.tags)
     if wanted:
         connection.execute(insert(tags), [{"document_key": key, "tag": tag} for tag in wanted])
+
+
+def _page_row(page: Page) -> dict[str, Any]:
+    return {"number": page.number, "text": storable(page.text), "label": storable(page.label)}
 
 
 def _check(document: NewDocument, embedding_model: str, dimensions: int) -> None:

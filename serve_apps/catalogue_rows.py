@@ -68,14 +68,19 @@ def passage_row(document_key: int, passage: Passage) -> dict[str, Any]:
     return {
         "key": passage_key(document_key, passage.index),
         "document_key": document_key,
-        "text": passage.text,
+        "text": storable(passage.text),
         "page": passage.page,
         "start": passage.start,
         "end": passage.end,
-        "headings": json.dumps(passage.headings, ensure_ascii=False),
+        "headings": storable(json.dumps(passage.headings, ensure_ascii=False)),
         "start_s": passage.start_s,
         "end_s": passage.end_s,
     }
+
+
+def storable(given: str) -> str:
+    """A text as databases take it, of the same length: without NUL and halves of characters."""
+    return given.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def passage_key(document_key: int, index: int) -> int:

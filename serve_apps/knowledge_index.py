@@ -15,7 +15,7 @@ from serve_apps.catalogue_leaving import LEASE_S, Leaving, Removing
 from serve_apps.catalogue_rows import passage_key
 from serve_apps.catalogue_tables import MAX_PASSAGES
 from serve_apps.contracts_knowledge import SearchScope, VectorStore
-from serve_apps.errors import StageError, StageFailed
+from serve_apps.errors import InputError, StageError, StageFailed
 from serve_apps.wire import Vectors
 from serve_apps.wire_knowledge import Deleted, Document, NewDocument, Page, Passage, Ticket
 
@@ -57,6 +57,7 @@ class KnowledgeIndex:
     def add_passages(self, ticket: Ticket, passages: Sequence[Passage], vectors: Vectors) -> None:
         """See `Knowledge.add_passages`."""
         key, generation = self._adding.generation(ticket)
+        _check(generation, vectors)
         self._adding.add_passages(ticket, passages, vectors)
         self._insert(
             generation,
@@ -130,6 +131,7 @@ class KnowledgeIndex:
     ) -> None:
         """See `Knowledge.add_reindexed`."""
         generation = self._generations.one(generation_id)
+        _check(generation, vectors)
         keys = self._generations.add(generation_id, passages, vectors)
         kept = [n for n, key in enumerate(keys) if key]
         if kept:
@@ -251,3 +253,11 @@ class KnowledgeIndex:
             self._generations.forget(generation.id)
         self._removing.forget_collection(collection_id)
         return n_remaining
+
+
+def _check(generation: Generation, vectors: Vectors) -> None:
+    if vectors.shape[1] != generation.dimensions:
+        raise InputError(
+            f"The vectors have {vectors.shape[1]} numbers, the collection's {generation.dimensions}.",
+            f"Embed the passages with {generation.embedding_model}.",
+        )

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from functools import partial
 from typing import ParamSpec, TypeVar
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError
 
-from serve_apps.errors import RaydioError, StageBusy, StageFailed, StageUnavailable
+from serve_apps.errors import InputError, RaydioError, StageBusy, StageFailed, StageUnavailable
 from serve_apps.metrics import StageMeter
 
 logger = logging.getLogger(__name__)
@@ -129,6 +129,10 @@ async def _on(threads: ThreadPoolExecutor, call: Callable[[], Result]) -> Result
         return await asyncio.get_running_loop().run_in_executor(threads, call)
     except RaydioError:
         raise
+    except (DataError, UnicodeEncodeError) as error:
+        raise InputError(
+            "A value is none that a database can hold.", "Look for odd characters in it."
+        ) from error
     except DBAPIError as error:
         raise StageUnavailable(
             "knowledge",

@@ -48,7 +48,7 @@ async def added(  # noqa: PLR0917 -- who adds what where
         tags: of the document.
     """
     collection_id = await _collection_id(knowledge, user, collection)
-    data = "\f".join(text_pages).encode()
+    data = "\f".join(text_pages).encode(errors="replace")
     passages = _passages(text_pages)
     vectors = await embeddings.embed([passage.text for passage in passages])
     new = NewDocument(
