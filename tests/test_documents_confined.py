@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
 from PIL import Image
 
@@ -17,6 +16,7 @@ from serve_apps.documents.page_picture import picture
 from serve_apps.documents.reading import read
 from tests.hostile import WORDS, drawn
 from tests.pdf_files import made_pdf
+from tests.reader_processes import readers
 
 ROOT = Path(__file__).resolve().parent.parent
 TRIES = {
@@ -51,7 +51,7 @@ async def test_a_reader_does_not_know_our_secrets(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("RAYDIO_TOKEN", "secret")
     (tmp_path / "file").write_bytes(b"word " * 2_000_000)
     reading = asyncio.create_task(read(tmp_path / "file", "a.txt", IngestArgs()))
-    while not (children := psutil.Process().children()):  # noqa: ASYNC110  # processes tell nobody
+    while not (children := readers()):  # noqa: ASYNC110  # processes tell nobody
         await asyncio.sleep(0)
     assert "secret" not in "".join(children[0].environ().values())
     assert "secret" not in "".join(children[0].cmdline())

@@ -15,6 +15,7 @@ from serve_apps.documents.reading import ReadDocument, read
 from serve_apps.errors import DocumentTooLarge, DocumentUnreadable, NotFound
 from tests import hostile
 from tests.pdf_files import made_pdf
+from tests.reader_processes import readers
 
 ARGS = IngestArgs(parse_timeout_s=10.0, parse_memory_mb=1024)
 MOST_GROWTH_BYTES = 64 * 2**20
@@ -31,7 +32,7 @@ async def read_bytes(folder: Path, name: str, data: bytes) -> ReadDocument:
     finally:
         assert psutil.Process().memory_info().rss - before < MOST_GROWTH_BYTES
         assert time.monotonic() - start < MOST_S
-        assert not psutil.Process().children(), "a reader is left behind"
+        assert not readers(), "a reader is left behind"
 
 
 @pytest.mark.parametrize("what", hostile.REFUSED)

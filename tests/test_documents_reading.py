@@ -19,6 +19,7 @@ from serve_apps.errors import DocumentTooLarge, DocumentUnreadable
 from serve_apps.wire import Segment
 from tests.document_files import FACT, FILES
 from tests.pdf_files import made_pdf
+from tests.reader_processes import readers
 
 ARGS = IngestArgs(passage_characters=200)
 SAMPLES = Path(__file__).resolve().parent.parent / "assets/samples/documents"
@@ -187,9 +188,8 @@ async def test_samples_of_the_chat_page_are_read() -> None:
 
 async def test_cancelling_ends_the_process_at_once(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"word " * 4_000_000)
-    me = psutil.Process()
     reading = asyncio.create_task(read(tmp_path / "file", "x.txt", IngestArgs()))
-    while not (children := me.children()):  # noqa: ASYNC110  # processes tell nobody that they began
+    while not (children := readers()):  # noqa: ASYNC110  # processes tell nobody that they began
         await asyncio.sleep(0)
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -282,3 +282,12 @@ async def test_pages_and_text_are_limited(tmp_path: Path) -> None:
         await read_bytes(tmp_path, "x.pdf", FILES["orlan.pdf"](), IngestArgs(max_pages=1))
     with pytest.raises(DocumentTooLarge, match="more than 1 MB of text"):
         await read_bytes(tmp_path, "x.txt", b"word " * 400_000, IngestArgs(max_text_mb=1))
+
+
+async def test_web_tables_and_headings_keep_words_apart(tmp_path: Path) -> None:
+    page = b"""<html><body><h1>The <i>Stair</i>s<a href="#s">\xc2\xb6</a></h1><table><tr><th>Who<br>climbs</th><th>When</th>
+    </tr><tr><td><p>Maren</p><p>Ole</p><script>no()</script></td><td><b>N</b>ow</td></tr></table>
+    <pre>one<br>two</pre></body></html>"""
+    document = await read_bytes(tmp_path, "x.html", page, IngestArgs())
+    text = document.passages[0].text
+    assert text == "The Stairs\n\nWho climbs: Maren Ole; When: Now\n\none\ntwo"

@@ -1,22 +1,21 @@
 """The parent's side of reading: a fresh process for each file, bounded, and killed with its caller.
 
-A fresh process costs 50 ms and owes nothing to the file before. What it answers is counted as it comes, so
-that this process's memory is bounded whatever the other does.
+A fresh process is a fork of a few milliseconds (`forks`) and owes nothing to the file before. What it answers
+is counted as it comes, so that this process's memory is bounded whatever the other does.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
-import sys
 from collections.abc import AsyncGenerator
 from typing import Any
 
 import orjson
 
-from serve_apps.errors import DocumentTooLarge, DocumentUnreadable, NotFound, RaydioError
+from serve_apps.documents import forks
+from serve_apps.errors import DocumentTooLarge, DocumentUnreadable, NotFound, RaydioError, SetupError
 
 _READ_BYTES = 2**16
 _HOSTILE = "It may be damaged, or made to do harm."
@@ -47,67 +46,44 @@ async def answers(
         DocumentTooLarge: over one of the limits.
         DocumentUnreadable: the process died of the file.
     """
-    request = request | {"timeout_s": timeout_s, "memory_bytes": memory_bytes, "descriptor": descriptor}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-s", "-m", "serve_apps.documents.reader"),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        pass_fds=() if descriptor is None else (descriptor,),
-        env=_environment(),
-        cwd="/",
-        start_new_session=True,
-    )
-    sending = asyncio.create_task(_send(process, orjson.dumps(request) + b"\n", data))
+    fork = await forks.start(descriptor)
+    limits = {"timeout_s": timeout_s, "memory_bytes": memory_bytes, "descriptor": forks.DESCRIPTOR}
+    sending = asyncio.create_task(_send(fork.writer, orjson.dumps(request | limits) + b"\n", data))
     try:
         async with asyncio.timeout(timeout_s):
-            async for line in _lines(process, most_bytes):
+            async for line in _lines(fork.reader, most_bytes):
                 yield line
-            await process.wait()
+            code = await fork.wait()
     except TimeoutError:
         raise _too_slow(timeout_s) from None
     finally:
         sending.cancel()
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await asyncio.shield(process.wait())
-    if process.returncode:
-        raise _death(process.returncode, timeout_s)
+        await fork.end()
+    if code:
+        raise _death(code, timeout_s)
 
 
 def failure(facts: dict[str, str]) -> RaydioError:
     """The error that a reader answered with."""
-    known: dict[str, type[RaydioError]] = {kind.code: kind for kind in (DocumentTooLarge, NotFound)}
+    kinds: tuple[type[RaydioError], ...] = (DocumentTooLarge, NotFound, SetupError)
+    known = {kind.code: kind for kind in kinds}
     return known.get(facts["code"], DocumentUnreadable)(facts["message"], facts["hint"])
 
 
-def _environment() -> dict[str, str]:
-    """What Python needs to find the same modules; no secrets of ours."""
-    return {
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        "PYTHONHASHSEED": "0",
-        "PYTHONUTF8": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "OMP_NUM_THREADS": "1",
-    }
-
-
-async def _send(process: asyncio.subprocess.Process, request: bytes, data: bytes) -> None:
-    if process.stdin is None:  # pragma: no cover  # it is a pipe
-        return
+async def _send(writer: asyncio.StreamWriter, request: bytes, data: bytes) -> None:
     with contextlib.suppress(ConnectionError):
-        process.stdin.write(request)
-        await process.stdin.drain()
-        process.stdin.write(data)
-        await process.stdin.drain()
-        process.stdin.close()
+        writer.write(request)
+        await writer.drain()
+        writer.write(data)
+        await writer.drain()
+        writer.write_eof()
 
 
-async def _lines(process: asyncio.subprocess.Process, most_bytes: int) -> AsyncGenerator[bytes, None]:
+async def _lines(reader: asyncio.StreamReader, most_bytes: int) -> AsyncGenerator[bytes, None]:
     """Lines of any length; the last one need not end."""
     parts: list[bytes] = []
     n_bytes = 0
-    while process.stdout is not None and (chunk := await process.stdout.read(_READ_BYTES)):
+    while chunk := await reader.read(_READ_BYTES):
         n_bytes += len(chunk)
         if n_bytes > most_bytes:
             raise DocumentTooLarge(f"The document's text is over {most_bytes // 2**20} MB.", "Split it.")

@@ -1,4 +1,4 @@
-"""The process that reads one file: `python -m serve_apps.documents.reader`, started by `confined`.
+"""The process that reads one file: forked from `template`, for `confined`.
 
 Its standard input is a line of JSON, what to do; then, for a picture, the PDF. The file to read is an open
 descriptor. Its standard output is JSON, a line each: pages and passages as they are, then `done` or
@@ -20,7 +20,7 @@ from serve_apps.documents.confinement import confine
 from serve_apps.documents.cutting import cut, distinct
 from serve_apps.documents.kinds import HEAD_BYTES, MEDIA_TYPES, kind_of
 from serve_apps.documents.structure import Book, Limits, one_line
-from serve_apps.errors import DocumentTooLarge, DocumentUnreadable, InputError
+from serve_apps.errors import DocumentTooLarge, DocumentUnreadable, RaydioError, SetupError
 from serve_apps.wire_knowledge import DocumentKind
 
 _READERS: dict[DocumentKind, tuple[str, str]] = {
@@ -50,8 +50,10 @@ def main() -> None:
         for line in work():
             out.write(line)
             out.write(b"\n")
-    except InputError as refused:
+    except RaydioError as refused:
         out.write(_failure(refused))
+    except ImportError as missing:
+        out.write(_failure(_needs_library(missing)))
     except MemoryError:
         out.write(_failure(_needs_memory(request)))
     except RecursionError:
@@ -127,7 +129,14 @@ def _needs_memory(request: dict[str, Any]) -> DocumentTooLarge:
     )
 
 
-def _failure(wrong: InputError) -> bytes:
+def _needs_library(missing: ImportError) -> SetupError:
+    return SetupError(
+        f"A library for such files is missing on this machine ({missing.name}).",
+        "Install Raydio's dependencies again.",
+    )
+
+
+def _failure(wrong: RaydioError) -> bytes:
     return (
         orjson.dumps(["failed", {"code": wrong.code, "message": wrong.message, "hint": wrong.hint}]) + b"\n"
     )
