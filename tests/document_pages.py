@@ -8,11 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from serve_apps.args import ConductorArgs, IngestArgs
 from serve_apps.chat import ChatConductor
 from serve_apps.contracts import Clients
 from serve_apps.ingest import IngestConductor
 from serve_apps.retrieval import Retriever
+from serve_apps.settings import settings
 from serve_apps.wire import ChatRequest, LlmDelta, LlmDone, LlmEvent, LlmTimings, LlmUsage
 from tests.conversations import made_conversations
 from tests.fake_clients import FakeEmbeddings, FakeLlm, FakeReranker, FakeStt, fake_clients
@@ -41,7 +44,10 @@ class QuotingLlm(FakeLlm):
 @contextmanager
 def library(folder: Path, **replaced: Any) -> Iterator[Clients]:
     """Every client: documents are really read, stored and found, in `folder`; models are fakes."""
-    knowledge = made_knowledge(folder)
+    with pytest.MonkeyPatch.context() as patch:  # a module's fixtures come before the test's own home
+        patch.setenv("RAYDIO_HOME", str(folder))
+        settings.cache_clear()
+        knowledge = made_knowledge(folder)
     models: dict[str, Any] = {
         "llm": QuotingLlm(),
         "stt": FakeStt(),

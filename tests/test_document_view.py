@@ -1,4 +1,4 @@
-"""The door to documents' pages: the passage marked, pictures of PDFs, recordings, other people's documents."""
+"""The door to documents' pages: the passage marked, pictures of PDFs, recordings, what belongs to others."""
 
 from __future__ import annotations
 

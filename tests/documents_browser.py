@@ -1,0 +1,132 @@
+"""The chat page with documents in a real Chromium: how tests open it and what they look at."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from playwright.sync_api import Browser, FrameLocator, Locator, Page, expect
+from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
+
+from serve_apps.access import USER
+from serve_apps.contracts import Clients
+from serve_apps.wire import Vectors
+from tests.document_pages import library
+from tests.fake_clients import FakeEmbeddings
+from tests.pdf_files import made_pdf
+from tests.ui_server import mount, served_app
+
+PAGES = (
+    "# Opening hours\n\nThe observatory opens at nine in the evening.",
+    "# Tickets\n\nA ticket for the observatory costs twelve euros. Children pay half.",
+)
+HANDBOOK = made_pdf(PAGES, "Handbook")
+PATIENCE_MS = 30_000
+"""A PDF is read and drawn in processes of their own: on a crowded machine that takes its time."""
+QUESTION = "What does a ticket for the observatory cost?"
+_NUMBERS = itertools.count()
+
+
+class HeldEmbeddings(FakeEmbeddings):
+    """Embeds nothing while it is held. Held and let go from another thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.free = threading.Event()
+        self.free.set()
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        await asyncio.to_thread(self.free.wait)
+        return await super().embed(texts)
+
+
+class _ByCookie:
+    """Takes the user from a cookie: every test is somebody else."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        cookies = cookie_parser(Headers(scope=scope).get("cookie", "")) if "headers" in scope else {}
+        await self._app({**scope, USER: cookies.get("user", "owner")}, receive, send)
+
+
+class Site:
+    """Pages on a server, and a browser in front of it."""
+
+    def __init__(self, clients: Clients, browser: Browser, embeddings: HeldEmbeddings) -> None:
+        self.clients = clients
+        self.embeddings = embeddings
+        self._browser = browser
+        self.address = ""
+
+    def build(self) -> FastAPI:
+        app = FastAPI()
+        mount(app, self.clients, ["chat", "voice"])
+        app.add_middleware(_ByCookie)
+        return app
+
+    @contextmanager
+    def opened(
+        self, query: str = "", *, user: str = "", name: str = "chat", **options: Any
+    ) -> Iterator[Page]:
+        """A page in a window of its own; `user` is somebody new unless it is said."""
+        cookie: Any = {"name": "user", "value": user or f"user{next(_NUMBERS)}", "url": self.address}
+        with self._browser.new_context(**options) as window:
+            window.add_cookies([cookie])
+            page = window.new_page()
+            page.goto(f"{self.address}/ui/{name}/{query}")
+            yield page
+
+
+@contextmanager
+def site(folder: Path, browser: Browser) -> Iterator[Site]:
+    """Serve the pages over a library in `folder`."""
+    embeddings = HeldEmbeddings()
+    expect.set_options(timeout=PATIENCE_MS)
+    with library(folder, embeddings=embeddings) as clients:
+        served = Site(clients, browser, embeddings)
+        with served_app(served.build) as served.address:
+            yield served
+    expect.set_options(timeout=None)
+
+
+def panel(page: Page) -> Locator:
+    """The drawer, opened if need be."""
+    drawer = page.locator(".ray-docs")
+    page.locator(".ray-docs-open").wait_for()
+    if drawer.is_hidden():
+        page.locator(".ray-docs-open").click()
+    expect(page.locator(".ray-docs-collections > ul > li")).not_to_have_count(0)
+    return drawer
+
+
+def give(page: Page, files: dict[str, bytes]) -> None:
+    """Choose files."""
+    chosen: Any = [{"name": n, "mimeType": "application/octet-stream", "buffer": d} for n, d in files.items()]
+    page.locator(".ray-docs-files").set_input_files(chosen)
+
+
+def listed(page: Page) -> Locator:
+    """The rows of the list."""
+    return page.locator(".ray-docs-document")
+
+
+def ask(page: Page, question: str = QUESTION) -> Locator:
+    """Send a question; the citations of the answer."""
+    page.locator("#ray-box textarea").fill(question)
+    page.locator("#ray-box textarea").press("Enter")
+    return page.locator("a.ray-cite")
+
+
+def passage(page: Page) -> FrameLocator:
+    """What the viewer shows."""
+    expect(page.locator("dialog.ray-viewer")).to_have_attribute("open", "")
+    return page.frame_locator("dialog.ray-viewer iframe")
