@@ -159,3 +159,9 @@ def test_fingerprints_ignore_case_space_and_punctuation() -> None:
     assert fingerprint("one") != fingerprint("two")
     kept = distinct([passage_of("One."), passage_of("Two."), passage_of("one")])
     assert [(passage.index, passage.text) for passage in kept] == [(0, "One."), (1, "Two.")]
+
+
+def test_dots_that_lead_to_a_page_number_are_not_read_out() -> None:
+    text = "1.2 Stairs" + " ." * 40 + " 17"
+    page = StructuredPage(number=1, text=text, blocks=(Block("text", 0, len(text)),))
+    assert cut([page], 200)[0].text == "1.2 Stairs … 17"

@@ -285,8 +285,8 @@ async def test_pages_and_text_are_limited(tmp_path: Path) -> None:
 
 
 async def test_web_tables_and_headings_keep_words_apart(tmp_path: Path) -> None:
-    page = b"""<html><body><h1>The <i>Stair</i>s<a href="#s">\xc2\xb6</a></h1><table><tr><th>Who<br>climbs</th><th>When</th>
-    </tr><tr><td><p>Maren</p><p>Ole</p><script>no()</script></td><td><b>N</b>ow</td></tr></table>
+    page = b"""<html><body><h1>The <i>Stair</i>s<a href="#s">\xc2\xb6</a></h1>
+    <table><tr><th>Who<br>climbs</th><th>When</th></tr><tr><td><p>Maren</p><p>Ole</p><script>no()</script></td><td><b>N</b>ow</td></tr></table>
     <pre>one<br>two</pre></body></html>"""
     document = await read_bytes(tmp_path, "x.html", page, IngestArgs())
     text = document.passages[0].text

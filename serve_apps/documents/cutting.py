@@ -28,6 +28,8 @@ _STEP = " › "  # noqa: RUF001  # as pages show a path
 _SOFT_HYPHEN = re.compile("\u00ad\\s*")
 _SPACES = re.compile(r"\s+")
 _LINE_ENDS = re.compile(r"[^\S\n]+$", re.MULTILINE)
+_LEADERS = re.compile(r"(?: ?\.){5,}")
+"""The dots from a title to its page's number."""
 _WORD = re.compile(r"\w")
 _NOT_WORDS = re.compile(r"[\W_]+")
 
@@ -78,7 +80,8 @@ def cut(pages: Iterable[StructuredPage], passage_characters: int) -> tuple[Passa
 def embedded_text(passage: Passage, document_name: str) -> str:
     """What is embedded for a passage: where it stands, in short, and what it says."""
     name = PurePath(document_name.replace("\\", "/")).stem.replace("_", " ").replace("-", " ")[:60].strip()
-    path = [heading for heading in passage.headings if not passage.text.startswith(heading)]
+    begins = passage.text[:_LONGEST_PATH].lstrip("# ")
+    path = [heading for heading in passage.headings if not begins.startswith(heading)]
     while len(path) > 1 and sum(map(len, path)) > _LONGEST_PATH:
         path.pop(0)
     where = _STEP.join([name, *(heading[:_LONGEST_PATH] for heading in path)] if name else path)
@@ -219,7 +222,9 @@ def _tidy(text: str, kind: str) -> str:
     if kind == "code":
         return text
     text = _SOFT_HYPHEN.sub("", text)
-    return _LINE_ENDS.sub("", text) if kind == "lines" else _SPACES.sub(" ", text).strip()
+    if kind == "lines":
+        return _LINE_ENDS.sub("", text)
+    return _LEADERS.sub(" …", _SPACES.sub(" ", text)).strip()
 
 
 __all__ = ["cut", "distinct", "embedded_text", "fingerprint"]

@@ -34,6 +34,8 @@ _HEADING = re.compile(r"h([1-6])$")
 _CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?([\w-]+)", re.IGNORECASE)
 _HEAD_BYTES = 4096
 _WIDEST_SPAN = 200
+_PERMALINK = "¶# \n"
+"""What generators of documentation put behind a heading."""
 
 
 def read_html(file: BinaryIO, name: str, book: Book) -> None:
@@ -109,10 +111,10 @@ class _Walk:
         elif element.tag not in _FLOWING:
             self._flush()
         if element.tag == "pre":
-            self._page.code(element.text_content())
+            self._page.code(_words(element, gap="\n"))
             return False
         if heading := _HEADING.match(element.tag):
-            self._page.heading(element.text_content(), int(heading[1]))
+            self._page.heading(_words(element).rstrip(_PERMALINK), int(heading[1]))
             return False
         if element.tag == "table" and _is_data(element):
             write_rows([_cells(row) for row in element.iter("tr")], self._page)
@@ -134,6 +136,22 @@ class _Walk:
             self._page.row([("", text)])
         else:
             self._page.paragraph(text)
+
+
+def _words(element: Any, gap: str = " ") -> str:
+    """What an element says, with a gap where its parts are not of one line."""
+    parts: list[str] = []
+    walk = etree.iterwalk(element, events=("start", "end"))
+    for event, part in walk:
+        if part.tag == "br":
+            parts.append(gap if event == "start" else "")
+        elif part.tag not in _FLOWING and part is not element and parts and parts[-1] != gap:
+            parts.append(gap)
+        if event == "start" and _is_hidden(part):
+            walk.skip_subtree()
+        else:
+            parts.append((part.text if event == "start" else part.tail if part is not element else "") or "")
+    return "".join(parts)
 
 
 def _is_hidden(element: Any) -> bool:
@@ -158,6 +176,6 @@ def _cells(row: Any) -> list[str]:
     cells: list[str] = []
     for cell in row:
         span = cell.get("colspan", "1")
-        cells.append(cell.text_content())
+        cells.append(_words(cell))
         cells += [""] * (min(int(span), _WIDEST_SPAN) - 1 if span.isdecimal() else 0)
     return cells
