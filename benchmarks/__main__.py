@@ -21,6 +21,8 @@ ROWS = {
     2: "benchmarks.rows.row02_stream_rate",
     4: "benchmarks.rows.row04_ui_ttft",
     5: "benchmarks.rows.row05_first_page",
+    6: "benchmarks.rows.row06_embedding",
+    7: "benchmarks.rows.row07_documents",
     8: "benchmarks.rows.row08_voice",
     10: "benchmarks.rows.row10_start",
     11: "benchmarks.rows.row11_tabs",

@@ -82,6 +82,17 @@ class Bench:
                 running = error
             yield running
 
+    @contextmanager
+    def open_webui(self) -> Iterator[Target | CannotRun]:
+        """The peer of answers from documents while the block runs, or why there is none."""
+        with ExitStack() as stack:
+            try:
+                engines = stack.enter_context(systems.direct_real())
+                running: Target | CannotRun = stack.enter_context(systems.open_webui(engines))
+            except CannotRun as error:
+                running = error
+            yield running
+
     def alternating(self, samplers: Mapping[str, Sampler]) -> Rounds:
         """Rounds of systems without a floor, or so far apart that its drift cannot matter."""
         return alternate(samplers, self.n_rounds)

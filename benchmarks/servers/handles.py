@@ -1,0 +1,145 @@
+"""A process in the product's Ray cluster that calls its stages over handles, as its conductors do.
+
+`python -m benchmarks.servers.handles`, with the environment of `systems.in_cluster`; then lines on stdin:
+`embed N C`: requests a second, N of one text, C at once; `rerank N C`: the same with a query and twelve
+passages; `retrieve COLLECTION plain|rerank N`: milliseconds of N searches; `added COLLECTION N`: how many
+milliseconds later the first word of N answers comes than when the model alone is asked the very same prompt;
+`fill COLLECTION N`: seconds for N passages with random vectors; `find COLLECTION METHOD N`: milliseconds of N
+searches among those.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+
+from benchmarks import library, line_server
+from benchmarks.many_passages import ManyPassages
+from benchmarks.servers.embedding_engines import N_RERANKED
+from serve_apps import local_ray, run_state
+from serve_apps.access import OWNER
+from serve_apps.args import ConductorArgs, RetrievalArgs
+from serve_apps.chat import ChatConductor
+from serve_apps.clients import EmbeddingsClient, LlmClient, RerankerClient
+from serve_apps.clients_knowledge import KnowledgeClient
+from serve_apps.retrieval import Retriever
+from serve_apps.wire import ChatRequest, LlmDelta, LlmEvent, Message, TextDelta, TurnRequest
+from serve_apps.wire_knowledge import Retrieval
+
+MAX_TOKENS = 2
+N_SECTIONS = 10_000
+
+
+class RecordingLlm(LlmClient):
+    """The model, remembering what it was asked last."""
+
+    asked: ChatRequest | None = None
+
+    def stream_chat(self, request: ChatRequest) -> AsyncGenerator[LlmEvent, None]:
+        """See `Llm.stream_chat`."""
+        self.asked = request
+        return super().stream_chat(request)
+
+
+class Stages:
+    """Clients of the product's stages, and its conductors over them."""
+
+    def __init__(self) -> None:
+        self._embeddings, self._reranker = EmbeddingsClient(), RerankerClient()
+        self._knowledge, self._llm = KnowledgeClient(), RecordingLlm()
+        self._retriever = Retriever(self._embeddings, self._knowledge, self._reranker, RetrievalArgs())
+        self._chat = ChatConductor(self._llm, ConductorArgs(), self._retriever)
+
+    async def embed(self, n_requests: str, n_at_once: str) -> float:
+        """Requests a second."""
+        texts = library.questions(int(n_requests), int(n_requests))
+        return await _per_s(
+            int(n_at_once), [lambda text=text: self._embeddings.embed([text]) for text in texts]
+        )
+
+    async def rerank(self, n_requests: str, n_at_once: str) -> float:
+        """Requests a second."""
+        queries = library.questions(int(n_requests), int(n_requests))
+        passages = [library.section_text(number) for number in range(N_RERANKED)]
+        calls = [lambda query=query: self._reranker.rank(query, passages) for query in queries]
+        return await _per_s(int(n_at_once), calls)
+
+    async def retrieve(self, collection_id: str, how: str, n_queries: str) -> list[float]:
+        """Milliseconds of each search; the first, which warms up, is not among them."""
+        wanted = Retrieval(collections=(collection_id,), rerank=how == "rerank")
+        first, *queries = library.questions(int(n_queries) + 1, N_SECTIONS)
+        await self._retriever.rank(OWNER, first, wanted)
+        return [
+            await _ms(lambda query=query: self._retriever.rank(OWNER, query, wanted)) for query in queries
+        ]
+
+    async def added(self, collection_id: str, n_queries: str) -> list[float]:
+        """Milliseconds that documents add to the first word, answer by answer."""
+        first, *queries = library.questions(int(n_queries) + 1, N_SECTIONS)
+        await self._first_words_ms(collection_id, first)
+        return [await self._first_words_ms(collection_id, query) for query in queries]
+
+    async def _first_words_ms(self, collection_id: str, query: str) -> float:
+        request = TurnRequest(
+            messages=(Message(role="user", content=query),),
+            max_tokens=MAX_TOKENS,
+            temperature=0,
+            retrieval=Retrieval(collections=(collection_id,)),
+        )
+        with_documents = await _until(self._chat.stream_turn(request), TextDelta)
+        assert self._llm.asked is not None
+        return with_documents - await _until(self._llm.stream_chat(self._llm.asked), LlmDelta)
+
+
+async def _per_s(n_at_once: int, calls: list[Callable[[], Awaitable[object]]]) -> float:
+    waiting = iter(calls)
+
+    async def one() -> None:
+        for call in waiting:
+            await call()
+
+    started = time.perf_counter()
+    await asyncio.gather(*(one() for _ in range(n_at_once)))
+    return len(calls) / (time.perf_counter() - started)
+
+
+async def _ms(call: Callable[[], Awaitable[object]]) -> float:
+    started = time.perf_counter()
+    await call()
+    return (time.perf_counter() - started) * 1000
+
+
+async def _until(events: AsyncGenerator[object, None], kind: type) -> float:
+    """Milliseconds to the first event of a kind; the rest is read, so that nothing of it runs on."""
+    started, first = time.perf_counter(), None
+    async with aclosing(events):
+        async for event in events:
+            if first is None and isinstance(event, kind):
+                first = (time.perf_counter() - started) * 1000
+    assert first is not None, "no text came"
+    return first
+
+
+async def main() -> None:
+    """Join the cluster of this home and measure."""
+    state = run_state.read()
+    assert state is not None
+    local_ray.connect(state.ray_address)
+    stages, many = Stages(), ManyPassages(KnowledgeClient())
+    await line_server.serve(
+        {
+            "embed": stages.embed,
+            "rerank": stages.rerank,
+            "retrieve": stages.retrieve,
+            "added": stages.added,
+            "fill": many.fill,
+            "find": many.find,
+        }
+    )
+
+
+if __name__ == "__main__":
+    line_server.keep_stdout()
+    asyncio.run(main())
