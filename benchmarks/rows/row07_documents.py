@@ -8,8 +8,8 @@ Added: how much later the first word of an answer comes than when the model is a
 that reading the passages is in both. Floor: embedding, search and reranking, called in turn in one process.
 Promise: at most 1.25 times the floor.
 First word of an answer over HTTP, `POST /chat` with everything in between; promise: at most 600 ms. Peer:
-Open WebUI on the same files, model and embeddings, with as many passages. Its search and ours over HTTP, without
-rerankers.
+Open WebUI on the same files, model and embeddings, with as many passages. Searches over HTTP, both without
+a reranker.
 Searches among 100,000 passages with random vectors, and how long it takes to add them.
 Units: ms, s.
 """
