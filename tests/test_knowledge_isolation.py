@@ -12,7 +12,7 @@ import pytest
 
 from serve_apps.errors import Forbidden, InputError, NotFound
 from serve_apps.knowledge import KnowledgeStage
-from serve_apps.wire_knowledge import Document, Filters, Passage, SearchMethod
+from serve_apps.wire_knowledge import Document, Filters, Page, Passage, SearchMethod
 from tests.fake_clients import FakeEmbeddings
 from tests.knowledge import MODEL, added, made_knowledge, searched
 from tests.test_knowledge import new_document
@@ -220,9 +220,18 @@ async def test_hostile_names_are_names(knowledge: KnowledgeStage) -> None:
 
 
 async def test_half_a_character_is_stored_as_a_question_mark(knowledge: KnowledgeStage) -> None:
-    document = await added(knowledge, EMBEDDINGS, "anna", "Documents", "half \ud83e", ["pear \ud83e tree"])
+    collection_id = (await knowledge.collections("anna"))[0].id
+    ticket = await knowledge.begin("anna", collection_id, new_document("half \ud83e"), MODEL, 32)
+    passage = Passage(index=0, text="pear \ud83e tree", page=1, start=0, end=11)
+    await knowledge.add_pages(ticket, [Page(number=1, text=passage.text)])
+    await knowledge.add_passages(ticket, [passage], await EMBEDDINGS.embed(["pear tree"]))
+    document = await knowledge.commit(ticket)
     assert document.name == "half ?"
     assert (await knowledge.page("anna", document.id, 1)).text == "pear ? tree"
+    found = await searched(knowledge, EMBEDDINGS, "anna", "pear tree")
+    assert found.hits[0].passage.text == "pear ? tree"
+    with pytest.raises(InputError, match="database"):
+        await searched(knowledge, EMBEDDINGS, "anna", "pear", filters=Filters(names=("\ud83e",)))
 
 
 async def test_vectors_that_do_not_fit_are_refused(knowledge: KnowledgeStage) -> None:
