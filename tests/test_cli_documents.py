@@ -11,29 +11,20 @@ import threading
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 from click.testing import Result
-from fastapi import FastAPI
-from starlette.types import ASGIApp
 from typer.testing import CliRunner
 
 from serve_apps import cli_documents, documents_client, run_state
-from serve_apps.args import IngestArgs
 from serve_apps.cli import app
 from serve_apps.documents_client import GROUP_BYTES, GROUP_FILES, LocalFile, files_in, grouped
-from serve_apps.ingest import IngestConductor
-from serve_apps.ingress import behind_door
-from serve_apps.knowledge import KnowledgeStage
-from serve_apps.knowledge_door import KnowledgeDoor
 from serve_apps.run_state import RunState
 from serve_apps.wire import Vectors
-from tests.fake_clients import FakeEmbeddings, fake_clients
-from tests.knowledge import made_knowledge
-from tests.ui_server import served_app
+from tests.documents_server import documents_served
+from tests.fake_clients import FakeEmbeddings
 
 
 @pytest.fixture(autouse=True)
@@ -49,21 +40,10 @@ def raydio(*arguments: str) -> Result:
 @contextmanager
 def served(folder: Path, embeddings: FakeEmbeddings) -> Iterator[None]:
     """A door with its token, and a run file that leads to it."""
-    knowledge: list[KnowledgeStage] = []
-
-    def build() -> ASGIApp:
-        knowledge.append(made_knowledge(folder))
-        clients = fake_clients(knowledge=knowledge[0], embeddings=embeddings)
-        ingest = IngestConductor(clients.stt, embeddings, knowledge[0], IngestArgs())
-        made = FastAPI()
-        made.router.routes.extend(KnowledgeDoor(replace(clients, ingest=ingest)).routes("/v1"))
-        return behind_door(made)
-
-    with served_app(build) as address:  # type: ignore[arg-type]
+    with documents_served(folder, embeddings) as address:
         me = psutil.Process()
         run_state.write(RunState(phase="ready", url=f"{address}/", pid=me.pid, created=me.create_time()))
         yield
-    knowledge[0].close()
 
 
 @pytest.fixture
