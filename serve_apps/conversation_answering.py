@@ -12,7 +12,8 @@ from dataclasses import replace
 
 from serve_apps.args import ConversationsArgs
 from serve_apps.contracts import Chat
-from serve_apps.conversation_answers import AnswerStore, Begun, Told
+from serve_apps.conversation_answers import AnswerStore, Told
+from serve_apps.conversation_asking import Begun
 from serve_apps.conversation_running import RunningAnswer, Watcher
 from serve_apps.conversation_store import ConversationStore
 from serve_apps.conversation_threads import DatabaseThreads
@@ -135,6 +136,7 @@ class Answering:
             self._saving = asyncio.create_task(self._save(), context=Context())
 
     def _forget(self, conversation_id: str, running: RunningAnswer) -> None:
+        self._answers.forget(running.begun.answer.id)
         if self._running.get(conversation_id) is running:
             del self._running[conversation_id]
 

@@ -6,56 +6,29 @@ Blocking; one object a process, whose answers are told from other processes' by 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, insert, select, update
+from sqlalchemy import Connection, Engine, bindparam, select, update
 
+from serve_apps.conversation_asking import BRANCH, Begun, new_conversation, own, placed
 from serve_apps.conversation_rows import (
     Row,
     answer_values,
-    clean,
-    folded,
-    message_of,
-    message_row,
     new_id,
-    settings_of,
-    summary_of,
-    title_of,
 )
-from serve_apps.conversation_search import tags_of
 from serve_apps.conversation_tables import conversations, messages
 from serve_apps.conversation_tree import Tree
 from serve_apps.conversation_writers import ALIVE_EVERY_S, dead_of, interrupt, now_of, say_alive
 from serve_apps.database import reading, writing
-from serve_apps.errors import InputError, NotFound
-from serve_apps.wire import Message
-from serve_apps.wire_conversations import AskRequest, ConversationSummary, StoredMessage
+from serve_apps.errors import InputError
+from serve_apps.wire_conversations import AskRequest, StoredMessage
 
-_BRANCH = (
-    messages.c.id,
-    messages.c.parent_id,
-    messages.c.ordinal,
-    messages.c.role,
-    messages.c.text,
-    messages.c.status,
-    messages.c.writer,
-)
 _TOLD = (messages.c.id, messages.c.status, messages.c.stop_wanted, messages.c.watched_s)
 _GROWING = ("text", "folded", "notes", "sources")
 """What is saved while an answer is written."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Begun:
-    """A question and its answer's place, stored."""
-
-    conversation: ConversationSummary
-    question: StoredMessage
-    answer: StoredMessage
-    messages: tuple[Message, ...]
-    """What the model reads: the branch that ends with the question."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +53,8 @@ class AnswerStore:
         self.writer = new_id()
         mine = (messages.c.id == bindparam("key")) & (messages.c.writer == self.writer)
         self._alive_until = 0.0
+        self._active: dict[str, None] = {}
+        """Answers of this process that have an end to come; others that say so were left behind."""
         self._saving = update(messages).where(mine).values({name: bindparam(name) for name in _GROWING})
 
     def begin(self, request: AskRequest, begun: Callable[[Begun], None]) -> Begun:
@@ -93,19 +68,27 @@ class AnswerStore:
             NotFound: no such conversation or message, or another user's.
             InputError: an answer is being written in this conversation.
         """
-        with writing(self._database) as connection:
-            self._say_alive(connection)
-            conversation = _conversation(connection, request)
-            tree = self._tree(connection, conversation["id"])
-            made = _insert(connection, request, conversation, tree, self.writer)
-            begun(made)
+        made: Begun | None = None
+        try:
+            with self._writing() as connection:
+                made = self._begun(connection, request)
+                self._active[made.answer.id] = None
+                begun(made)
+        except BaseException:
+            if made is not None:
+                self.forget(made.answer.id)
+            raise
         return made
+
+    def forget(self, answer_id: str) -> None:
+        """An answer that no end is to come of from here."""
+        self._active.pop(answer_id, None)
 
     def save(self, grown: Sequence[StoredMessage], ids: Iterable[str]) -> dict[str, Told]:
         """Store what has grown, say that this process lives, and hear of `ids`; deleted ones are missing."""
         quiet = not grown and time.monotonic() < self._alive_until
-        with (reading if quiet else writing)(self._database) as connection:
-            now_s = now_of(connection) if quiet else self._say_alive(connection)
+        with reading(self._database) if quiet else self._writing() as connection:
+            now_s = now_of(connection)
             if grown:
                 connection.execute(self._saving, [_saved(answer) for answer in grown])
             rows = connection.execute(select(*_TOLD).where(messages.c.id.in_(list(ids)))).all()
@@ -122,18 +105,18 @@ class AnswerStore:
             n_changed = connection.execute(update(messages).where(mine).values(values)).rowcount
             changed = update(conversations).where(conversations.c.id == conversation_id)
             connection.execute(changed.values(updated_s=time.time()))
+        self.forget(answer.id)
         return bool(n_changed)
 
     def end_dead(self) -> int:
         """Mark as interrupted what dead processes were writing; how many answers those were."""
+        live = select(messages.c.id, messages.c.writer).where(messages.c.status == "writing")
         with reading(self._database) as connection:
-            others = (messages.c.status == "writing") & (messages.c.writer != self.writer)
-            named = set(connection.scalars(select(messages.c.writer).where(others).distinct()))
-            dead = dead_of(connection, named)
+            dead = self._dead(connection, connection.execute(live).mappings().all())
         if not dead:
             return 0
-        with writing(self._database) as connection:
-            dead = dead_of(connection, named)  # one may have been heard of since
+        with writing(self._database) as connection:  # a writer may have been heard of since
+            dead = self._dead(connection, connection.execute(live).mappings().all())
             return interrupt(connection, dead)
 
     def want_stop(self, user: str, conversation_id: str) -> bool:
@@ -149,110 +132,43 @@ class AnswerStore:
             values = {"watched_s": now_of(connection)}
             connection.execute(update(messages).where(messages.c.id == answer_id).values(values))
 
-    def _say_alive(self, connection: Connection) -> float:
-        self._alive_until = time.monotonic() + ALIVE_EVERY_S
-        return say_alive(connection, self.writer)
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """A transaction that says, if it is time, that this process lives."""
+        due = time.monotonic() >= self._alive_until
+        with writing(self._database) as connection:
+            if due:
+                say_alive(connection, self.writer)
+            yield connection
+        if due:
+            self._alive_until = time.monotonic() + ALIVE_EVERY_S
+
+    def _begun(self, connection: Connection, request: AskRequest) -> Begun:
+        if request.conversation_id is None:
+            conversation, tree = new_conversation(connection, request), Tree([])
+        else:
+            conversation = own(connection, request.user, request.conversation_id)
+            tree = self._tree(connection, conversation["id"])
+        return placed(connection, request, conversation, tree, self.writer)
 
     def _tree(self, connection: Connection, conversation_id: str) -> Tree:
         of_it = messages.c.conversation_id == conversation_id
-        rows = connection.execute(select(*_BRANCH).where(of_it)).mappings().all()
-        live = {str(row["writer"]) for row in rows if row["status"] == "writing"}
+        rows = connection.execute(select(*BRANCH).where(of_it)).mappings().all()
+        live = [row for row in rows if row["status"] == "writing"]
         if live:
-            dead = dead_of(connection, live - {self.writer})
-            if dead != live:
+            dead = self._dead(connection, live)
+            if len(dead) < len(live):
                 raise InputError("An answer is being written.", "Wait for its end, or stop it first.")
             interrupt(connection, dead)
         return Tree(rows)
 
-
-def own(connection: Connection, user: str, conversation_id: str) -> Row:
-    """The user's conversation, kept from other writers until the transaction ends."""
-    own = (conversations.c.id == conversation_id) & (conversations.c.user == user)
-    row = connection.execute(select(conversations).where(own).with_for_update()).mappings().first()
-    if row is None:
-        raise NotFound("There is no such conversation.", "It may have been deleted.")
-    return row
-
-
-def _conversation(connection: Connection, request: AskRequest) -> Row:
-    if request.conversation_id is not None:
-        return own(connection, request.user, request.conversation_id)
-    title = title_of(clean(request.text))
-    now_s = time.time()
-    row: dict[str, Any] = {
-        "id": new_id(),
-        "user": request.user,
-        "title": title,
-        "folded_title": folded(title),
-        "created_s": now_s,
-        "updated_s": now_s,
-        "folder": "",
-        "pinned": False,
-        "shown": None,
-    }
-    connection.execute(insert(conversations).values(row))
-    return row
-
-
-def _insert(connection: Connection, request: AskRequest, conversation: Row, tree: Tree, writer: str) -> Begun:
-    ordinal = tree.next_ordinal
-    if request.answer_again is None:
-        question = _new_question(request, conversation, tree, ordinal)
-        connection.execute(insert(messages).values(question))
-        tree.add(question)
-    else:
-        question = dict(_asked_before(connection, request.answer_again, tree))
-    answer = message_row(
-        new_id(),
-        conversation["id"],
-        parent_id=question["id"],
-        ordinal=tree.next_ordinal,
-        role="assistant",
-        status="writing",
-        writer=writer,
-        settings=settings_of(request.turn),
-    )
-    connection.execute(insert(messages).values(answer))
-    tree.add(answer)
-    shown = {"shown": answer["id"], "updated_s": answer["created_s"]}
-    connection.execute(update(conversations).where(conversations.c.id == conversation["id"]).values(shown))
-    labels = tags_of(connection, [conversation["id"]]).get(conversation["id"], ())
-    return Begun(
-        conversation=summary_of({**conversation, **shown, "running": True}, labels),
-        question=message_of(question, tree.siblings(question["id"])),
-        answer=message_of(answer, tree.siblings(answer["id"])),
-        messages=read_by_model(tree.branch(question["id"])),
-    )
-
-
-def _new_question(request: AskRequest, conversation: Row, tree: Tree, ordinal: int) -> dict[str, Any]:
-    parent = None if request.from_start else request.parent_id or conversation["shown"]
-    if parent is not None and parent not in tree:
-        raise NotFound("There is no such message in this conversation.", "Open it again.")
-    return message_row(
-        new_id(),
-        conversation["id"],
-        parent_id=parent,
-        ordinal=ordinal,
-        role="user",
-        status="sent",
-        text=request.text,
-    )
-
-
-def _asked_before(connection: Connection, question_id: str, tree: Tree) -> Row:
-    if question_id not in tree or tree.row(question_id)["role"] != "user":
-        raise NotFound("There is no such question in this conversation.", "Open it again.")
-    return connection.execute(select(messages).where(messages.c.id == question_id)).mappings().one()
-
-
-def read_by_model(branch: Sequence[Row]) -> tuple[Message, ...]:
-    """A branch as a turn takes it; answers that failed before their first word are left out."""
-    return tuple(
-        Message(role=row["role"], content=row["text"])
-        for row in branch
-        if row["role"] == "user" or row["text"].strip()
-    )
+    def _dead(self, connection: Connection, live: Sequence[Row]) -> list[str]:
+        """Which of the answers that are said to be written nobody writes."""
+        if all(row["id"] in self._active for row in live):
+            return []
+        dead = dead_of(connection, {str(row["writer"]) for row in live} - {self.writer})
+        left = {row["id"] for row in live if row["writer"] == self.writer} - set(self._active)
+        return [row["id"] for row in live if row["writer"] in dead or row["id"] in left]
 
 
 def _saved(answer: StoredMessage) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from contextvars import Context
 from dataclasses import replace
 
-from serve_apps.conversation_answers import Begun
+from serve_apps.conversation_asking import Begun
 from serve_apps.errors import NotFound, RaydioError
 from serve_apps.turns import close, failed
 from serve_apps.wire import SourcesFound, TextDelta, TurnDone, TurnEvent, TurnFailed

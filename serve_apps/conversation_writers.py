@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from serve_apps.conversation_rows import Row
 from serve_apps.conversation_tables import messages, writers
@@ -18,6 +20,10 @@ DEAD_AFTER_S = 10.0
 ALIVE_EVERY_S = 2.0
 FORGOTTEN_AFTER_S = 86_400.0
 """When the row of a writer that left nothing behind is removed."""
+_INSERT: dict[str, Callable[..., sqlite.Insert | postgresql.Insert]] = {
+    "sqlite": sqlite.insert,
+    "postgresql": postgresql.insert,
+}
 
 
 def _place() -> str:
@@ -41,21 +47,16 @@ def now_of(connection: Connection) -> float:
     return float(connection.scalar(select(func.extract("epoch", func.clock_timestamp()))) or 0.0)
 
 
-def say_alive(connection: Connection, writer: str) -> float:
-    """Write down that this process, which writes as `writer`, lives; the database's time."""
+def say_alive(connection: Connection, writer: str) -> None:
+    """Write down that this process, which writes as `writer`, lives."""
     now_s = now_of(connection)
-    mine = update(writers).where(writers.c.id == writer).values(alive_s=now_s)
-    if not connection.execute(mine).rowcount:
-        _forget_old(connection, now_s)
-        row = {"id": writer, "place": PLACE, "pid": os.getpid(), "alive_s": now_s}
-        connection.execute(insert(writers).values(row))
-    return now_s
-
-
-def _forget_old(connection: Connection, now_s: float) -> None:
     busy = select(messages.c.writer).where(messages.c.status == "writing")
     old = (writers.c.alive_s < now_s - FORGOTTEN_AFTER_S) & writers.c.id.not_in(busy)
     connection.execute(delete(writers).where(old))
+    row = {"id": writer, "place": PLACE, "pid": os.getpid(), "alive_s": now_s}
+    # Two threads may say it at once for the first time.
+    inserted = _INSERT[connection.dialect.name](writers).values(row)
+    connection.execute(inserted.on_conflict_do_update(index_elements=["id"], set_={"alive_s": now_s}))
 
 
 def dead_of(connection: Connection, named: set[str]) -> set[str]:
@@ -80,9 +81,7 @@ def _runs(pid: int) -> bool:
         return False
 
 
-def interrupt(connection: Connection, dead: set[str]) -> int:
-    """Mark what dead writers were writing; how many answers those were."""
-    theirs = (messages.c.status == "writing") & messages.c.writer.in_(dead)
-    n_ended = connection.execute(update(messages).where(theirs).values(status="interrupted")).rowcount
-    connection.execute(delete(writers).where(writers.c.id.in_(dead)))
-    return n_ended
+def interrupt(connection: Connection, answer_ids: Sequence[str]) -> int:
+    """Mark answers that nobody writes any more; how many those were."""
+    theirs = (messages.c.status == "writing") & messages.c.id.in_(answer_ids)
+    return connection.execute(update(messages).where(theirs).values(status="interrupted")).rowcount

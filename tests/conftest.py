@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,9 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
     with fresh(request.param, tmp_path) as url:
         engine = opened(url)
         yield engine
+        deadline = time.monotonic() + 5
+        while engine.pool.checkedout() and time.monotonic() < deadline:  # by threads that a test left behind
+            time.sleep(0.005)
         engine.dispose()
 
 

@@ -22,7 +22,7 @@ from tests.conversations import USER, asked, made_conversations, text_of
 from tests.databases import KINDS, fresh
 from tests.fake_clients import FakeChat
 
-N_KILLS = {"sqlite": 20, "postgresql": 10}
+N_KILLS = {"sqlite": 15, "postgresql": 6}
 LATE_S = 0.25
 """How long a save may take on a busy machine, beyond how often one begins."""
 
