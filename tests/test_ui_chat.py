@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from serve_apps.errors import ContextOverflow, StageBusy, StageUnavailable
 from serve_apps.wire import Message, TextDelta, TurnEvent, TurnFailed, TurnRequest
-from tests.chat_page import ask, served_chat, until, visit
+from tests.chat_page import answered, ask, served_chat, until, visit
 from tests.fake_clients import FakeChat, turn_done
 from ui.answer import Answer, conversation, note, question_at, said
 from ui.markup import BREAK, defuse, restore
@@ -402,3 +402,22 @@ def test_chat_fits_a_phone(page: Page) -> None:
         _ask(page, address, "w" * 200)
         expect(page.get_by_text("tok/s")).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_number_typed_at_once_is_kept(page: Page) -> None:
+    """Gradio once lost what was typed as soon as the settings were there."""
+    fill_at_once = """(name) => new MutationObserver((_, observer) => {
+        const field = document.querySelector(`#ray-settings [aria-label="${name}"]`);
+        if (!field?.offsetParent) return;
+        observer.disconnect();
+        field.value = "12";
+        field.dispatchEvent(new Event("input", { bubbles: true }));
+    }).observe(document.body, { childList: true, subtree: true, attributes: true })"""
+    chat = FakeChat()
+    with served_chat(chat) as address:
+        visit(page, address)
+        page.evaluate(fill_at_once, "Longest answer")
+        page.get_by_role("button", name="Settings").click()
+        ask(page, "Hello")
+        answered(page)
+    assert chat.requests[0].max_tokens == 12

@@ -44,7 +44,9 @@ def _lay_out(clients: Clients) -> composer.Widgets:
             listed = history.history()
         with gr.Column(elem_classes="ray-chat-main", min_width=0):
             log, box = composer.log(), composer.box()
-            panel = documents.panel(clients)
+            with gr.Row(elem_classes="ray-chat-more"):
+                panel = documents.panel(clients)
+                composer.fold()
             return composer.Widgets(listed, log, box, composer.settings(), panel)
 
 

@@ -19,6 +19,14 @@ LATEX: list[dict[str, str | bool]] = [
     {"left": "\\[", "right": "\\]", "display": True},
     {"left": "\\(", "right": "\\)", "display": False},
 ]
+SETTINGS_ID = "ray-settings"
+_FOLD = f"""
+const button = element.querySelector("button");
+button.addEventListener("click", () => {{
+  const open = document.getElementById("{SETTINGS_ID}").classList.toggle("ray-open");
+  button.setAttribute("aria-expanded", String(open));
+}});
+"""
 EXAMPLES = (
     "Explain how a rainbow forms, in three sentences.",
     "Write a Python function that reverses a string.",
@@ -88,7 +96,7 @@ def log() -> gr.Chatbot:
         label="Conversation",
         show_label=False,
         container=False,
-        height="calc(100dvh - 18.5rem)",
+        height="calc(100dvh - 15.5rem)",
         layout="bubble",
         editable="user",
         buttons=["copy", "copy_all"],
@@ -117,9 +125,24 @@ def box() -> gr.Textbox:
     )
 
 
+def fold() -> None:
+    """The button that shows and hides the settings.
+
+    Not an accordion: Gradio makes what is in one when it is opened for the first time, and puts a value
+    that is typed into a number within the next moments back to what it was.
+    """
+    gr.HTML(
+        f'<button type="button" class="ray-fold" aria-expanded="false" aria-controls="{SETTINGS_ID}">'
+        "Settings</button>",
+        js_on_load=_FOLD,
+        apply_default_css=False,
+        elem_classes="ray-fold-host",
+    )
+
+
 def settings() -> Settings:
-    """The settings, folded away."""
-    with gr.Accordion("Settings", open=False, elem_classes="ray-settings"):
+    """The settings, folded away until `fold` shows them."""
+    with gr.Column(elem_id=SETTINGS_ID):
         system_prompt = gr.Textbox(
             label="System prompt",
             lines=2,

@@ -3,7 +3,7 @@ const close_editor = (node) => {
   view.editing = false;
   const id = node.closest(".ray-chat-item")?.dataset.id;
   node.remove();
-  if (id) view.refocus = id;
+  if (id) view.refocus ??= id;
   draw();
 };
 const editor = (item, label, value, { suggestions = [], save }) => {

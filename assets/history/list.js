@@ -106,7 +106,7 @@ part("list").addEventListener("click", (event) => {
   else if (event.target.closest(".ray-chat-link")) {
     event.preventDefault();
     if (view.selecting) choose(item.id, !view.selected.has(item.id));
-    else open_chat(item.id);
+    else { close_drawer(); open_chat(item.id); }
   }
 });
 part("list").addEventListener("focusin", ({ target }) => {

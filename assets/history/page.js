@@ -13,10 +13,10 @@ const open_chat = (id, { shown = null, replace = false, temporary = false } = {}
   n_asked += 1;
   document.body.classList.toggle("ray-opening", Boolean(id) && id !== current());
   write_address(id, { replace });
-  close_drawer();
   trigger("select", { id, shown, temporary, asked: n_asked });
 };
 const begin = () => {
+  close_drawer();
   open_chat("", { temporary: Boolean(props.value?.temporary) });
   if (window.matchMedia("(pointer: fine)").matches) document.querySelector("#ray-box textarea")?.focus();
 };
