@@ -41,7 +41,13 @@ const offer_reindex = () => {
 };
 
 // ---- adding ----------------------------------------------------------------------------------------
-const add = (files) => { if (collections.open && files.length) uploads.add(collections.open.id, files); };
+// Files may be given before the collections are known: they wait, and are never dropped in silence.
+const add = async (files) => {
+  if (!collections.open && files.length) await collections.load();
+  if (!files.length) return;
+  if (collections.open) uploads.add(collections.open.id, files);
+  else complain("Nothing was added: the collections cannot be reached. Try again in a moment.");
+};
 for (const [act, selector] of [["files", ".ray-docs-files"], ["folder", ".ray-docs-folder"]]) {
   const input = find(selector);
   find(`[data-act=${act}]`).addEventListener("click", () => input.click());
