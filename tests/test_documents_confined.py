@@ -58,6 +58,13 @@ async def test_a_reader_does_not_know_our_secrets(tmp_path: Path, monkeypatch: p
     assert (await reading).n_duplicates
 
 
+def test_the_parents_side_imports_no_parser() -> None:
+    code = "import sys, serve_apps.documents.reading, serve_apps.documents.page_picture; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    parsers = {"pypdfium2", "docx", "pptx", "openpyxl", "lxml", "bs4", "PIL", "charset_normalizer"}
+    assert not parsers & set(done.stdout.split())
+
+
 async def test_marks_are_where_the_words_are(tmp_path: Path) -> None:
     pdf = made_pdf(["# The dome\n\nThe yellow 𝒳 lever 👍 closes it.\n\nAnother paragraph stands below it."])  # noqa: RUF001
     (tmp_path / "file").write_bytes(pdf)

@@ -11,7 +11,7 @@ import pypdfium2
 import pypdfium2.raw as pdfium
 
 from serve_apps.documents.pdf_layout import Layout, OutlineEntry, TextPage
-from serve_apps.documents.pdf_text import lines_of, text_of
+from serve_apps.documents.pdf_text import is_legible, lines_of, text_of
 from serve_apps.documents.structure import Book, StructuredPage, one_line
 from serve_apps.errors import DocumentUnreadable
 
@@ -82,7 +82,7 @@ def _scanned(document: pypdfium2.PdfDocument, book: Book) -> _Scan:
         textpage = page.get_textpage()
         text = text_of(textpage) if textpage.count_chars() <= _MOST_CHARACTERS else ""
         book.spend(text)
-        lines = lines_of(textpage, text)
+        lines = lines_of(textpage, text) if is_legible(text) else []
         if lines:
             scan.pages.append(TextPage(index + 1, text, tuple(lines)))
         elif pdfium.FPDFPage_CountObjects(page):
@@ -112,7 +112,7 @@ def _label(document: pypdfium2.PdfDocument, number: int) -> str:
 def _notes(scan: _Scan, n_pages: int) -> list[str]:
     notes = []
     if scan.n_pictures:
-        notes.append(f"{scan.n_pictures} of {n_pages} pages hold pictures only, whose words are not read.")
+        notes.append(f"{scan.n_pictures} of {n_pages} pages hold no letters that can be read (pictures?).")
     if scan.n_broken:
         notes.append(f"{scan.n_broken} of {n_pages} pages are damaged and were left out.")
     return notes

@@ -16,6 +16,8 @@ from serve_apps.documents.structure import printable
 
 _HYPHENS = re.compile("[\x02\ufffe]")
 """How PDFium writes a hyphen at a line's end, with the line end itself, in its two interfaces."""
+_NAMELESS = re.compile("[\ufffd\ue000-\uf8ff]")
+_MOST_NAMELESS = 0.3
 SOFT_HYPHEN = "\u00ad"
 
 
@@ -28,6 +30,11 @@ def text_of(page: PdfTextPage) -> str:
     raw = _at_once(page, n_units) or _one_by_one(page, n_units)
     text = raw.decode("utf-16-le", "surrogatepass").replace("\r\n", " \n").replace("\r", "\n")
     return printable(_HYPHENS.sub(SOFT_HYPHEN, text))
+
+
+def is_legible(text: str) -> bool:
+    """Whether the page's fonts say which letters they draw; without, copying gives signs of no meaning."""
+    return len(_NAMELESS.findall(text)) <= _MOST_NAMELESS * len(text)
 
 
 def _at_once(page: PdfTextPage, n_units: int) -> bytes:
