@@ -165,3 +165,9 @@ def test_dots_that_lead_to_a_page_number_are_not_read_out() -> None:
     text = "1.2 Stairs" + " ." * 40 + " 17"
     page = StructuredPage(number=1, text=text, blocks=(Block("text", 0, len(text)),))
     assert cut([page], 200)[0].text == "1.2 Stairs … 17"
+
+
+def test_ligatures_are_letters_to_a_search() -> None:
+    text = "The ﬁrst oﬃce"
+    page = StructuredPage(number=1, text=text, blocks=(Block("text", 0, len(text)),))
+    assert cut([page], 200)[0].text == "The first office"

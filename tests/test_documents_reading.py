@@ -18,6 +18,7 @@ from serve_apps.documents.reading import ReadDocument, from_transcript, read
 from serve_apps.errors import DocumentTooLarge, DocumentUnreadable
 from serve_apps.wire import Segment
 from tests.document_files import FACT, FILES
+from tests.hostile import drawn
 from tests.pdf_files import made_pdf
 from tests.reader_processes import readers
 
@@ -169,6 +170,13 @@ async def test_encodings_are_told_apart(tmp_path: Path, encoding: str) -> None:
     text = "Die Brücke über den Fluß trägt große Lasten, früher wie künftig. " * 5
     document = await read_bytes(tmp_path, "x.txt", text.encode(encoding))
     assert document.passages[0].text.startswith("Die Brücke über den Fluß")
+
+
+async def test_pages_that_a_format_numbers_stay_whole(tmp_path: Path) -> None:
+    content = b"BT /F 1 Tf 9 9 Td " + b"(Many words on one page of this file. ) Tj " * 4000 + b"ET"
+    document = await read_bytes(tmp_path, "x.pdf", drawn(content), IngestArgs())
+    assert [page.number for page in document.pages] == [1]
+    assert len(document.pages[0].text) > 100_000
 
 
 async def test_repeated_passages_are_left_out_and_counted(tmp_path: Path) -> None:

@@ -28,6 +28,9 @@ _STEP = " › "  # noqa: RUF001  # as pages show a path
 _SOFT_HYPHEN = re.compile("\u00ad\\s*")
 _SPACES = re.compile(r"\s+")
 _LINE_ENDS = re.compile(r"[^\S\n]+$", re.MULTILINE)
+_LIGATURES = dict(zip("ﬀﬁﬂﬃﬄﬅﬆ", ("ff", "fi", "fl", "ffi", "ffl", "st", "st"), strict=True))
+_LIGATURE = re.compile("[ﬀ-ﬆ]")
+"""One letter to a font, several to a reader who searches."""
 _LEADERS = re.compile(r"(?: ?\.){5,}")
 """The dots from a title to its page's number."""
 _WORD = re.compile(r"\w")
@@ -222,6 +225,7 @@ def _tidy(text: str, kind: str) -> str:
     if kind == "code":
         return text
     text = _SOFT_HYPHEN.sub("", text)
+    text = _LIGATURE.sub(lambda found: _LIGATURES[found[0]], text)
     if kind == "lines":
         return _LINE_ENDS.sub("", text)
     return _LEADERS.sub(" …", _SPACES.sub(" ", text)).strip()

@@ -40,7 +40,7 @@ def read_pdf(file: BinaryIO, name: str, book: Book) -> None:
     scan = _scanned(document, book)
     layout = Layout(scan.pages, list(_outline(document)))
     for page in scan.pages:
-        book.add(
+        book.bind(
             StructuredPage(
                 number=page.number,
                 text=page.text,

@@ -109,10 +109,14 @@ class Book:
             raise self._too_much_text()
 
     def add(self, page: StructuredPage) -> None:
-        """Bind a page whose text was counted already, in parts if it is long."""
+        """Bind text that was counted already: a page, or several where it is long."""
         for part in _parts(page):
-            self.admit(len(self.pages) + 1)
-            self.pages.append(part)
+            self.bind(part)
+
+    def bind(self, page: StructuredPage) -> None:
+        """Bind one page whole: the format numbers its pages itself."""
+        self.admit(len(self.pages) + 1)
+        self.pages.append(page)
 
     def _too_much_text(self) -> DocumentTooLarge:
         return DocumentTooLarge(
@@ -160,15 +164,14 @@ class Writer:
     def close(self) -> None:
         """Bind the page, unless nothing was written."""
         if self._blocks:
-            self._book.add(
-                StructuredPage(
-                    number=self._number or len(self._book.pages) + 1,
-                    text="".join(self._text),
-                    blocks=tuple(self._blocks),
-                    label=self.label,
-                    fresh=True,
-                )
+            page = StructuredPage(
+                number=self._number or len(self._book.pages) + 1,
+                text="".join(self._text),
+                blocks=tuple(self._blocks),
+                label=self.label,
+                fresh=True,
             )
+            (self._book.bind if self._number else self._book.add)(page)
 
     def _write(self, kind: BlockKind, text: str, level: int = 0, title: str = "") -> None:
         if not text:
@@ -185,7 +188,7 @@ class Writer:
 
 def _parts(page: StructuredPage) -> list[StructuredPage]:
     """The page, or the pages that it is too long for; numbers go on from its own."""
-    if len(page.text) <= LONGEST_PAGE:
+    if len(page.text) <= LONGEST_PAGE or not page.blocks:
         return [page]
     groups: list[list[Block]] = [[]]
     for block in _short(page.blocks):
