@@ -9,13 +9,16 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select
 
+from serve_apps.catalogue_rows import storable
 from serve_apps.catalogue_tables import collections, documents, generations
 from serve_apps.errors import Forbidden, NotFound
 
 
 def readable(user: str) -> ColumnElement[bool]:
     """The condition on `collections` for what `user` may read."""
-    return and_(or_(collections.c.owner == user, collections.c.shared), collections.c.deleting.is_(False))
+    return and_(
+        or_(collections.c.owner == storable(user), collections.c.shared), collections.c.deleting.is_(False)
+    )
 
 
 def collection_rows() -> Select[Any]:
@@ -51,7 +54,7 @@ def collection_row(connection: Connection, user: str, collection_id: str) -> Row
     Raises:
         NotFound: there is none.
     """
-    wanted = and_(collections.c.id == collection_id, readable(user))
+    wanted = and_(collections.c.id == storable(collection_id), readable(user))
     row = connection.execute(collection_rows().where(wanted)).first()
     if row is None:
         raise NotFound("There is no such collection.", "Choose one from the list.")
@@ -65,7 +68,7 @@ def own_collection_row(connection: Connection, user: str, collection_id: str) ->
         NotFound: there is none that the user may read.
         Forbidden: it is another user's.
     """
-    lock = select(collections.c.id).where(collections.c.id == collection_id).with_for_update()
+    lock = select(collections.c.id).where(collections.c.id == storable(collection_id)).with_for_update()
     connection.execute(lock)
     row = collection_row(connection, user, collection_id)
     if row.owner != user:
@@ -84,7 +87,7 @@ def document_row(connection: Connection, user: str, document_id: str) -> Row[Any
     row = connection.execute(
         select(documents)
         .join(collections, collections.c.id == documents.c.collection_id)
-        .where(documents.c.id == document_id, documents.c.state == "ready", readable(user))
+        .where(documents.c.id == storable(document_id), documents.c.state == "ready", readable(user))
     ).first()
     if row is None:
         raise NotFound("There is no such document.", "It may have been deleted or replaced; see the list.")

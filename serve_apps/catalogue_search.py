@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, exists, select
 from serve_apps.catalogue import with_tags
 from serve_apps.catalogue_access import readable
 from serve_apps.catalogue_generations import mismatch
-from serve_apps.catalogue_rows import passage_of, unpacked
+from serve_apps.catalogue_rows import passage_of, storable, unpacked
 from serve_apps.catalogue_tables import collections, documents, generations, passages, tags, vectors
 from serve_apps.contracts_knowledge import SearchRequest, SearchScope
 from serve_apps.database import reading
@@ -91,7 +91,7 @@ class CatalogueSearch:
 
 def _wanted(connection: Connection, request: SearchRequest) -> Sequence[Row[Any]]:
     """Collections to search: those with a document that can be found."""
-    ids = set(request.collections)
+    ids = set(_storable(request.collections))
     found = exists().where(documents.c.collection_id == collections.c.id, documents.c.state == "ready")
     rows = connection.execute(
         select(collections, generations, found.label("has_documents"))
@@ -128,19 +128,25 @@ def _scope(connection: Connection, collection_ids: list[str], filters: Filters) 
 def _limits(filters: Filters) -> list[ColumnElement[bool]]:
     limits: list[ColumnElement[bool]] = []
     if filters.documents:
-        limits.append(documents.c.id.in_(filters.documents))
+        limits.append(documents.c.id.in_(_storable(filters.documents)))
     if filters.names:
-        limits.append(documents.c.name.in_(filters.names))
+        limits.append(documents.c.name.in_(_storable(filters.names)))
     if filters.kinds:
-        limits.append(documents.c.kind.in_(filters.kinds))
+        limits.append(documents.c.kind.in_(_storable(filters.kinds)))
     if filters.tags:
-        tagged = exists().where(tags.c.document_key == documents.c.key, tags.c.tag.in_(filters.tags))
+        tagged = exists().where(
+            tags.c.document_key == documents.c.key, tags.c.tag.in_(_storable(filters.tags))
+        )
         limits.append(tagged)
     if filters.added_after_s is not None:
         limits.append(documents.c.added_s >= filters.added_after_s)
     if filters.added_before_s is not None:
         limits.append(documents.c.added_s <= filters.added_before_s)
     return limits
+
+
+def _storable(values: Sequence[str]) -> list[str]:
+    return [storable(value) for value in values]
 
 
 def _rows(connection: Connection, keys: list[int], plan: Plan) -> Sequence[Row[Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from sqlalchemy import Engine
@@ -39,6 +39,7 @@ class KnowledgeIndex:
         self._generations = Generations(database)
         self._store = store
         self._unflushed: Counter[str] = Counter()
+        self._inserted: defaultdict[int, set[int]] = defaultdict(set)
 
     # ---- documents in --------------------------------------------------------------------------
 
@@ -66,6 +67,7 @@ class KnowledgeIndex:
             [passage.text for passage in passages],
             vectors,
         )
+        self._inserted[key].update(passage.index for passage in passages)
 
     def commit(self, ticket: Ticket) -> Document:
         """See `Knowledge.commit`; a second one changes nothing."""
@@ -113,6 +115,8 @@ class KnowledgeIndex:
             keys = [one.key for one in leaving if one.collection_id == collection_id]
             for generation in self._generations.of_collection(collection_id):
                 self._remove(generation.store_name, keys)
+            for key in keys:
+                self._inserted.pop(key, None)
         self._removing.forget(leaving)
         return Deleted(
             n_documents=len(leaving), n_passages=sum(one.n_passages for one in leaving), n_remaining=0
@@ -194,9 +198,14 @@ class KnowledgeIndex:
         del self._unflushed[name]
 
     def _complete(self, generation: Generation, document_key: int, n_passages: int) -> None:
-        """See that the store has all of a document, and has written it down."""
+        """See that the store has all of a document, and has written it down.
+
+        Counting takes longer the more is stored: it is for what another process, now dead, began.
+        """
         name, here = generation.store_name, SearchScope(documents=(document_key,))
         self._flush(name)
+        if len(self._inserted.pop(document_key, ())) == n_passages:
+            return
         if self._store.count(name, here) == n_passages:
             return
         logger.warning("the vector store has lost passages of document %d; copying them again", document_key)

@@ -20,6 +20,7 @@ from serve_apps.errors import EmbeddingMismatch, InputError, NotFound, StageBusy
 from serve_apps.knowledge import KnowledgeStage
 from serve_apps.settings import settings
 from serve_apps.wire_knowledge import NewDocument, Page, Passage, SearchMethod
+from tests.databases import fresh
 from tests.fake_clients import FakeEmbeddings
 from tests.knowledge import MODEL, added, made_knowledge, searched
 from tests.milvus_server import MilvusServer, server
@@ -30,16 +31,20 @@ EMBEDDINGS = FakeEmbeddings()
 HOUSE = ["The office opens at nine.\n\nLunch is at noon.", "The garden has a pond with three frogs."]
 
 
-@pytest.fixture(params=["embedded", "server"])
+@pytest.fixture(params=["sqlite+embedded", "sqlite+server", "postgresql+server"])
 def knowledge(
     request: pytest.FixtureRequest, tmp_path: Path, server: MilvusServer, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[KnowledgeStage]:
-    if request.param == "server":
+    kind, _, where = request.param.partition("+")
+    if where == "server":
         monkeypatch.setenv("MILVUS_URI", server.uri)
         settings.cache_clear()
-    made = made_knowledge(tmp_path)
-    yield made
-    made.close()
+    with fresh(kind, tmp_path) as url:
+        database = opened(url)
+        made = KnowledgeStage(KnowledgeArgs(), database=database)
+        yield made
+        made.close()
+        database.dispose()
 
 
 def new_document(name: str, data: bytes = b"x") -> NewDocument:
@@ -71,7 +76,7 @@ async def test_what_was_added_is_found_and_what_was_deleted_is_not(
     assert found.hits[0].passage == Passage(index=2, text=HOUSE[1], page=2, start=0, end=len(HOUSE[1]))
     assert found.hits[0].document == document
     assert await knowledge.n_vectors("anna", document.collection_id) == 3
-    assert found.timings.total_ms >= found.timings.dense_ms + found.timings.bm25_ms - 0.01
+    assert found.timings.total_ms >= max(found.timings.dense_ms, found.timings.bm25_ms)
 
     deleted = await knowledge.delete("anna", document.id)
     assert (deleted.n_documents, deleted.n_passages, deleted.n_remaining) == (1, 3, 0)

@@ -89,7 +89,7 @@ class MilvusStore:
         ]
         if self._words:
             for row, text in zip(rows, texts, strict=True):
-                row["text"] = text.encode()[:MAX_TEXT_BYTES].decode(errors="ignore")
+                row["text"] = text.encode(errors="replace")[:MAX_TEXT_BYTES].decode(errors="ignore")
         self._on(name, lambda client: client.upsert(name, rows, timeout=SLOW_CALL_TIMEOUT_S))
 
     def flush(self, name: str) -> None:
