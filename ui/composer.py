@@ -96,7 +96,7 @@ def log() -> gr.Chatbot:
         label="Conversation",
         show_label=False,
         container=False,
-        height="calc(100dvh - 15.5rem)",
+        height="calc(100dvh - 13.75rem)",
         layout="bubble",
         editable="user",
         buttons=["copy", "copy_all"],
