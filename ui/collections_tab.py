@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 import gradio as gr
 
 from serve_apps.contracts import Clients
 from serve_apps.settings import ASSETS
-from serve_apps.wire_knowledge import DocumentKind
 from ui.collection_files import CHOICES, RESULT_CHOICES
 from ui.collection_map import CollectionMap
 from ui.comparison import compare
@@ -19,8 +18,8 @@ from ui.explorer import N_AT_ONCE
 from ui.library import Library
 from ui.library_work import LibraryWork
 from ui.model_comparison import HOW_TO, ModelComparison
-from ui.playground import Controls, Playground
-from ui.search_columns import COLUMNS, DEFAULT
+from ui.playground import Playground
+from ui.playground_controls import Controls, laid_out
 from ui.why import why
 
 __all__ = ["collections_tab"]
@@ -51,7 +50,9 @@ def collections_tab(clients: Clients) -> Callable[[gr.Blocks], None]:
     """Lay the mode out, inside the tab that is open; returns what fills it when the page opens."""
     top = _top()
     with gr.Column(visible=False) as below:
-        controls, progress, columns = _playground(clients, top.collections)
+        controls = laid_out(top.collections)
+        progress = _html()
+        columns = _board(clients, main=True)
         _map(clients, top.collections)
         _comparison(clients)
         fill_models = _models(clients, controls)
@@ -114,42 +115,6 @@ def _wire_top(clients: Clients, top: _Top, library: Library, outputs: list[Any])
     top.stop.click(work.stop, None, None, **ASIDE)
 
 
-def _playground(clients: Clients, collections: gr.Dropdown) -> tuple[Controls, gr.HTML, gr.HTML]:
-    query = gr.Textbox(
-        label="Search",
-        placeholder="What are you looking for?",
-        lines=1,
-        max_lines=3,
-        submit_btn="Search",
-        elem_id="ray-question",
-        elem_classes="ray-question",
-    )
-    choices = [(column.name, key) for key, column in COLUMNS.items()]
-    columns = gr.CheckboxGroup(choices, value=list(DEFAULT), label="Side by side", elem_id="ray-ways")
-    with gr.Accordion("Settings and filters", open=False, elem_classes="ray-settings"):
-        with gr.Row():
-            k = gr.Dropdown([3, 5, 10, 20, 50], value=5, label="Passages a column", min_width=130)
-            n_candidates = gr.Slider(5, 100, 10, step=1, label="Passages the reranker reads", min_width=200)
-            least = gr.Slider(
-                0, 1, 0, step=0.05, label="Least score", info="Chat leaves out what is below", min_width=200
-            )
-        with gr.Row():
-            documents = gr.Dropdown([], multiselect=True, label="Only these documents", min_width=220)
-            kinds = gr.Dropdown(
-                list(get_args(DocumentKind)), multiselect=True, label="Only these kinds", min_width=160
-            )
-            tags = gr.Dropdown([], multiselect=True, label="Only these tags", min_width=160)
-        with gr.Row():
-            after = gr.DateTime(label="Added after", include_time=False, type="timestamp", value=None)
-            before = gr.DateTime(label="Added before", include_time=False, type="timestamp", value=None)
-    progress = _html()
-    board = _board(clients, main=True)
-    controls = Controls(
-        query, collections, columns, k, n_candidates, least, documents, kinds, tags, after, before
-    )
-    return controls, progress, board
-
-
 def _map(clients: Clients, collections: gr.Dropdown) -> None:
     drawn = CollectionMap(clients)
     with gr.Row(equal_height=True, elem_classes="ray-map-row"):
@@ -159,7 +124,7 @@ def _map(clients: Clients, collections: gr.Dropdown) -> None:
     chart = gr.HTML(
         None,
         html_template=(ASSETS / "embeddings_space.html").read_text(),
-        js_on_load=_script("space"),
+        js_on_load=_script("space", "space_hands", "space_data"),
         apply_default_css=False,
     )
     draw.click(drawn.draw, collections, [progress, stop, chart], **QUEUED)
@@ -170,7 +135,7 @@ def _comparison(clients: Clients) -> None:
     gr.HTML(
         None,
         html_template=(ASSETS / "embeddings_comparison.html").read_text() + _heat("As chosen"),
-        js_on_load=_script("heat") + _script("comparison"),
+        js_on_load=_script("heat", "comparison"),
         server_functions=[compare(clients)],
         apply_default_css=False,
     )
@@ -240,5 +205,6 @@ def _heat(given: str) -> str:
     return (ASSETS / "embeddings_heat.html").read_text().replace("As pasted", given)
 
 
-def _script(name: str) -> str:
-    return (ASSETS / f"embeddings_{name}.js").read_text()
+def _script(*names: str) -> str:
+    """Scripts of one component, which share their names."""
+    return "".join((ASSETS / f"embeddings_{name}.js").read_text() for name in names)

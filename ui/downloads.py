@@ -15,7 +15,7 @@ from serve_apps.errors import RaydioError
 from ui import shell
 from ui.collection_files import RESULT_CHOICES, write_collections, write_results
 from ui.library import chosen
-from ui.playground import Controls, Values
+from ui.playground_controls import Controls, Values
 from ui.search_columns import rankings
 from ui.stats import progress_line
 from ui.user import user_of

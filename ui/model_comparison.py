@@ -18,7 +18,8 @@ from serve_apps.wire_knowledge import Hit
 from ui import shell
 from ui.comparison import MOST_PASSAGES, heat_of
 from ui.library import chosen
-from ui.playground import Controls, Values, shown
+from ui.playground import shown
+from ui.playground_controls import Controls, Values
 from ui.search_columns import COLUMNS, Column, Entry, Question, Ranking, key_of, rankings
 from ui.stats import progress_line, stat_line
 from ui.user import user_of

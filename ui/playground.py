@@ -3,97 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, fields
 from html import escape
 from typing import Any
 
 import gradio as gr
-from gradio.blocks import Block
 
 from serve_apps.contracts import Clients
-from serve_apps.errors import EmptyInput, RaydioError, TextTooLong, UnknownName
-from serve_apps.wire_knowledge import Filters
+from serve_apps.errors import EmptyInput, RaydioError, UnknownName
 from ui import shell
 from ui.column_cards import board, chat_link
 from ui.library import chosen
+from ui.playground_controls import MOST_HITS, Controls, Values, checked
 from ui.search_columns import COLUMNS, Entry, Question, Ranking, key_of, rankings
 from ui.stats import progress_line
 from ui.user import user_of
 from ui.work import Work
 
-__all__ = ["NO_QUERY", "Controls", "Playground", "Values", "collection_search", "shown"]
+__all__ = ["Playground", "collection_search", "shown"]
 
-MOST_CHARACTERS = 4_000
-"""Of a query."""
-MOST_HITS = 100
-MOST_CANDIDATES = 200
-Values = Mapping[Block, Any]
 Shown = tuple[Any, Any]
 """New values of: progress, columns."""
-NO_QUERY = EmptyInput("There is no query.", "Type what to look for, in your own words.")
-
-
-@dataclass(frozen=True, slots=True)
-class Controls:
-    """The widgets that ask; handlers receive all their values, by widget."""
-
-    query: gr.Textbox
-    collections: gr.Dropdown
-    columns: gr.CheckboxGroup
-    k: gr.Dropdown
-    n_candidates: gr.Slider
-    least: gr.Slider
-    documents: gr.Dropdown
-    kinds: gr.Dropdown
-    tags: gr.Dropdown
-    after: gr.DateTime
-    before: gr.DateTime
-
-    def widgets(self) -> set[Block]:
-        """The inputs of a handler."""
-        return {getattr(self, field.name) for field in fields(self)}
-
-    def changes(self) -> list[Any]:
-        """Listeners to every setting, after which the same is asked again."""
-        typed = (self.columns, self.k, self.n_candidates, self.least, self.documents, self.kinds, self.tags)
-        return [*(widget.input for widget in typed), self.after.change, self.before.change]
-
-    def asked(self, values: Values, user: str) -> Question:
-        """The question that the widgets' values ask.
-
-        Raises:
-            EmptyInput, TextTooLong: no query, or a novel.
-        """
-        return Question(
-            user=user,
-            query=checked(values[self.query]),
-            columns=tuple(COLUMNS[key] for key in COLUMNS if key in values[self.columns]),
-            collections=tuple(values[self.collections] or ()),
-            k=max(1, min(MOST_HITS, int(values[self.k]))),
-            n_candidates=max(1, min(MOST_CANDIDATES, int(values[self.n_candidates]))),
-            filters=Filters(
-                documents=tuple(values[self.documents] or ()),
-                kinds=tuple(values[self.kinds] or ()),
-                tags=tuple(values[self.tags] or ()),
-                added_after_s=values[self.after],
-                added_before_s=values[self.before],
-            ),
-        )
-
-
-def checked(query: str) -> str:
-    """A query with words in it.
-
-    Raises:
-        EmptyInput, TextTooLong.
-    """
-    if not query.strip():
-        raise NO_QUERY
-    if len(query) > MOST_CHARACTERS:
-        raise TextTooLong(f"The query has more than {MOST_CHARACTERS:,} characters.", "Ask in fewer words.")
-    return query.strip()
 
 
 class Playground:
