@@ -17,6 +17,7 @@ from serve_apps.conversation_exchange import Exchange
 from serve_apps.conversation_files import ConversationFiles
 from serve_apps.conversation_store import ConversationStore
 from serve_apps.conversation_threads import DatabaseThreads, translated
+from serve_apps.errors import StageUnavailable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,10 @@ def host(
         answers.end_dead()
     except SQLAlchemyError as error:
         raise translated(error) from error
+    except OSError as error:
+        raise StageUnavailable(
+            "conversations", f"The database cannot be opened: {error.strerror}.", f"See {error.filename}."
+        ) from error
     threads, store = DatabaseThreads(), ConversationStore(opened)
     return Host(
         threads=threads,

@@ -13,7 +13,7 @@ from ray.serve import Application
 from serve_apps.args import ConversationsArgs
 from serve_apps.clients import ChatClient, LlmClient
 from serve_apps.contracts import Chat, Llm
-from serve_apps.errors import EmptyInput, RaydioError
+from serve_apps.errors import EmptyInput, RaydioError, TextTooLong
 from serve_apps.wire_conversations import (
     Asked,
     AskRequest,
@@ -36,6 +36,8 @@ if TYPE_CHECKING:  # the process that deploys needs no database
 
 MAX_ONGOING_CALLS = 1000
 """A watcher costs a coroutine; the models behind answers have their own, smaller limits."""
+MOST_CHARACTERS = 500_000
+"""Of a question."""
 MODEL_KNOWN_S = 60.0
 """For how long the answering model's name is not asked for again."""
 
@@ -95,12 +97,17 @@ class ConversationsConductor:
 
         Raises:
             EmptyInput: there is no question.
+            TextTooLong: it is longer than any model reads.
             NotFound: no such conversation or message, or it is another user's.
             InputError: an answer is being written there already.
             StageUnavailable: the database cannot store the question; no model was asked.
         """
         if request.answer_again is None and not request.text.strip():
             raise EmptyInput("There is nothing to answer.", "Write something first.")
+        if len(request.text) > MOST_CHARACTERS:
+            raise TextTooLong(
+                f"A question has {MOST_CHARACTERS:,} characters at most.", "Add it as a document instead."
+            )
         host = await self._opened()
         running, watcher = await host.answering.begin(request)
         try:

@@ -18,7 +18,7 @@ SOURCE_CHARACTERS = 400
 """Of a source's text under an answer."""
 
 
-def to_pdf(conversation: WholeConversation) -> bytes:
+def to_pdf(conversation: WholeConversation, timeout_s: float = TIMEOUT_S) -> bytes:
     """The branch that is shown; blocking, half a second.
 
     Raises:
@@ -28,11 +28,11 @@ def to_pdf(conversation: WholeConversation) -> bytes:
     command = [sys.executable, "-m", "serve_apps.export_typst"]
     data = json.dumps(document(conversation)).encode()
     try:
-        done = subprocess.run(command, input=data, capture_output=True, timeout=TIMEOUT_S, check=True)
+        done = subprocess.run(command, input=data, capture_output=True, timeout=timeout_s, check=True)
     except subprocess.TimeoutExpired as error:
         raise StageTimeout(
             "conversations",
-            f"The PDF was not ready within {TIMEOUT_S:g} seconds.",
+            f"The PDF was not ready within {timeout_s:g} seconds.",
             "Export fewer messages, or Markdown.",
         ) from error
     except subprocess.CalledProcessError as error:

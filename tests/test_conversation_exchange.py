@@ -14,7 +14,7 @@ import pypdfium2
 import pytest
 
 from serve_apps.conversation_file import WholeConversation, to_json
-from serve_apps.errors import DocumentTooLarge, DocumentUnreadable, NotFound
+from serve_apps.errors import DocumentTooLarge, DocumentUnreadable, NotFound, StageTimeout
 from serve_apps.export_blocks import blocks_of
 from serve_apps.export_markdown import to_markdown
 from serve_apps.export_pdf import document, to_pdf
@@ -347,6 +347,11 @@ def test_a_pdf_holds_everything_and_runs_nothing() -> None:
         "$e = mc^2$", "\\(x_1 * y_1\\)", "#set page(fill: red)", '#panic("no")', "Report, page 3", "costs $5",
     ):  # fmt: skip
         assert words in text, words
+
+
+def test_a_pdf_that_takes_too_long_is_given_up() -> None:
+    with pytest.raises(StageTimeout):
+        to_pdf(conversation_of("x"), timeout_s=0.001)
 
 
 def test_deep_and_long_markdown_is_set() -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, text
 
 from serve_apps.args import ConversationsArgs
 from serve_apps.conversations import ConversationsConductor
-from serve_apps.errors import EmptyInput, InputError, NotFound, RaydioError, StageUnavailable
+from serve_apps.errors import EmptyInput, InputError, NotFound, RaydioError, StageUnavailable, TextTooLong
 from serve_apps.wire import SourcesFound, TextDelta, TurnDone, TurnFailed, TurnRequest
 from serve_apps.wire_conversations import (
     AnswerStored,
@@ -149,6 +149,8 @@ async def test_a_turn_that_raises_fails_its_answer(database: Engine, error: Exce
 async def test_empty_questions_are_refused(database: Engine) -> None:
     with pytest.raises(EmptyInput):
         await asked(conductor(database), " \n")
+    with pytest.raises(TextTooLong):
+        await asked(conductor(database), "x" * 500_001)
 
 
 async def test_any_characters_are_stored(database: Engine) -> None:
@@ -435,6 +437,17 @@ async def test_a_database_that_cannot_be_opened_is_unavailable_until_it_can(rayd
     in_the_way.rmdir()
     assert stored_of(await asked(conversations, "One")).text == "Hi."
     assert in_the_way.stat().st_mode & 0o777 == 0o600
+
+
+async def test_lost_connections_are_made_again(database: Engine) -> None:
+    if database.dialect.name == "sqlite":
+        pytest.skip("a file has no connections to lose")
+    conversations = conductor(database, FakeChat("Hi."))
+    await asked(conversations, "One")
+    with database.connect() as connection:
+        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+        connection.execute(text(f"{others} AND pid <> pg_backend_pid()"))
+    assert stored_of(await asked(conversations, "Two")).text == "Hi."
 
 
 async def test_an_end_waits_for_the_database(tmp_path: Path) -> None:
