@@ -7,6 +7,7 @@ import itertools
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ from starlette.requests import cookie_parser
 
 from serve_apps.access import USER
 from serve_apps.contracts import Clients
-from serve_apps.wire import Vectors
+from serve_apps.wire import StageReport, Vectors
 from tests.document_pages import library
-from tests.fake_clients import FakeEmbeddings
+from tests.fake_clients import FakeEmbeddings, card
 from tests.pdf_files import made_pdf
 from tests.ui_server import mount, served_app
 
@@ -41,6 +42,12 @@ class HeldEmbeddings(FakeEmbeddings):
         super().__init__()
         self.free = threading.Event()
         self.free.set()
+        self.model = card("embeddings").model
+        """What it calls itself."""
+
+    async def describe(self) -> StageReport:
+        told = await super().describe()
+        return replace(told, card=replace(told.card, model=self.model))
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
         if any("observatory" in text for text in texts):

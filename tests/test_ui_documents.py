@@ -232,12 +232,29 @@ def test_an_address_presets_the_search(house: Site) -> None:
         drawer = panel(page)
         expect(drawer.get_by_label("Documents only")).to_be_checked()
         drawer.get_by_text("How it searches").click()
-        expect(drawer.get_by_label("Find passages by")).to_have_value("bm25")
-        expect(drawer.get_by_label("Read them again")).not_to_be_checked()
-        expect(drawer.get_by_label("Passages to read")).to_have_value("3")
-        expect(drawer.get_by_label("Lowest score")).to_have_value("0.25")
-        ask(page, "Who painted the moon?")
+        expect(drawer.get_by_label("Find passages by", exact=True)).to_have_value("bm25")
+        expect(drawer.get_by_label("Read them again before choosing", exact=True)).not_to_be_checked()
+        expect(drawer.get_by_label("Passages to read", exact=True)).to_have_value("3")
+        expect(drawer.get_by_label("Lowest score", exact=True)).to_have_value("0.25")
+        ask(page, "Xylophones?")
         expect(page.get_by_text("I found nothing about that in your documents.")).to_be_visible()
+
+
+def test_vectors_of_another_model_are_made_again(house: Site, chat: Page) -> None:
+    give(chat, {"one.txt": b"The first words."})
+    expect(listed(chat)).to_have_count(1)
+    before = house.embeddings.model
+    try:
+        house.embeddings.model = "Another 2M"
+        give(chat, {"two.txt": b"The second words."})
+        report = chat.locator(".ray-docs-report")
+        expect(report).to_contain_text("1 failed")
+        report.get_by_role("button", name="Index again").click()
+        expect(report).to_contain_text("is indexed again")
+        give(chat, {"two.txt": b"The second words."})
+        expect(listed(chat)).to_have_count(2)
+    finally:
+        house.embeddings.model = before
 
 
 def test_everything_can_be_done_with_keys_on_a_small_screen(house: Site) -> None:
