@@ -19,8 +19,8 @@ from benchmarks.raw_http import Target
 from benchmarks.systems import CannotRun
 
 _VISIBLE = """() => {
-  const box = document.querySelector('textarea');
-  return box && box.offsetParent !== null && performance.now();
+  const boxes = [...document.querySelectorAll('textarea')];
+  return boxes.some((box) => box.offsetParent !== null) && performance.now();
 }"""
 _GRADIO = "/gradio_api/"
 _TIMEOUT_MS = 60_000
