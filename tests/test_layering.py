@@ -20,8 +20,16 @@ LEAVES = {
 SOUND = {"samples", "media", "transcription", "subtitles"}
 """Sound files and transcripts: leaves plus the audio libraries."""
 STAGES = {"llm", "stt", "tts", "embeddings", "reranker", "knowledge"}
-DATABASE = {"database", "catalogue", "catalogue_tables", "conversation_store", "conversation_tables"}
+DATABASE = {"database", "conversation_store", "conversation_tables"}
 """What is in the SQL database, and how it is read and written."""
+CATALOGUE = {
+    "catalogue", "catalogue_access", "catalogue_adding", "catalogue_generations", "catalogue_leaving",
+    "catalogue_originals", "catalogue_rows", "catalogue_search", "catalogue_tables", "catalogue_words",
+    "fusion",
+}  # fmt: skip
+"""What the database says of documents: no store of vectors, no threads."""
+KNOWLEDGE_PARTS = {"knowledge_index", "knowledge_search", "knowledge_threads"}
+"""What the knowledge stage does with the catalogue and the store."""
 STAGE_PARTS = {"admission", "batching", "coalesce", "stage_deployment"}
 """Mechanisms that stages are made of."""
 CONDUCTORS = {
@@ -34,8 +42,9 @@ COMMAND = {
 }  # fmt: skip
 """The command `raydio` and what it runs on."""
 HEAVY = {
-    "TTS", "ctranslate2", "espeakng_loader", "faster_whisper", "gguf", "moonshine_voice", "onnxruntime",
-    "pocketsphinx", "sentence_transformers", "tokenizers", "torch", "transformers", "vllm", "xllamacpp",
+    "TTS", "ctranslate2", "espeakng_loader", "faster_whisper", "gguf", "milvus_lite", "moonshine_voice",
+    "onnxruntime", "pocketsphinx", "pymilvus", "sentence_transformers", "tokenizers", "torch", "transformers",
+    "vllm", "xllamacpp",
 }  # fmt: skip
 UI_SHARED = {"theme", "shell", "audio", "player", "waterfall", "stats"}
 PAGES = {"home", "chat", "voice", "stt", "tts", "embeddings"}
@@ -97,9 +106,23 @@ def test_engines_import_leaves_and_engines(path: Path) -> None:
     assert not libraries(path) & {"ray", "gradio"}
 
 
+@pytest.mark.parametrize("name", existing(CATALOGUE))
+def test_the_catalogue_knows_no_store(name: str) -> None:
+    assert ours(module(name)) <= serve_apps(*LEAVES, *CATALOGUE, "database")
+    assert not libraries(module(name)) & (HEAVY | {"ray", "gradio"})
+
+
+@pytest.mark.parametrize("name", existing(KNOWLEDGE_PARTS))
+def test_parts_of_the_knowledge_stage_know_no_engine_and_no_ray(name: str) -> None:
+    assert ours(module(name)) <= serve_apps(*LEAVES, *CATALOGUE, *KNOWLEDGE_PARTS, "database", "metrics")
+    assert not libraries(module(name)) & (HEAVY | {"ray", "gradio"})
+
+
 @pytest.mark.parametrize("name", existing(STAGES | STAGE_PARTS))
 def test_stages_do_not_know_each_other(name: str) -> None:
     allowed = serve_apps(*LEAVES, *SOUND, *STAGE_PARTS, "metrics", "engines", "engines.silero", "weights")
+    if name == "knowledge":
+        allowed |= serve_apps("database", *CATALOGUE, *KNOWLEDGE_PARTS)
     assert ours(module(name)) <= allowed
     assert not libraries(module(name)) & (HEAVY | {"gradio"})
 
