@@ -187,7 +187,10 @@ class Knowledge(Protocol):
         ...
 
     async def add_pages(self, ticket: Ticket, pages: Sequence[Page], original: bytes | None = None) -> None:
-        """Store its pages, and (with the first call) the file itself, for reading."""
+        """Store its pages, and (with the first call) the file itself, for reading.
+
+        A ticket that is not used for 15 minutes is given up; a call without pages renews it.
+        """
         ...
 
     async def add_passages(self, ticket: Ticket, passages: Sequence[Passage], vectors: Vectors) -> None:

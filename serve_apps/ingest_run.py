@@ -61,11 +61,13 @@ class IngestRun:
         Raises:
             NotFound, Forbidden, EmbeddingMismatch: the collection takes none of them.
         """
+        renewing = asyncio.create_task(self._tickets.keep_open())
         try:
             await self._pipeline()
         except BaseExceptionGroup as group:
             raise _first(group) from group
         finally:
+            renewing.cancel()
             await self._tickets.abandon_all()
 
     async def _pipeline(self) -> None:

@@ -15,6 +15,9 @@ from serve_apps.wire_knowledge import Document, NewDocument, Ticket
 CLEAN_UP_S = 10.0
 """How long a cancelled ingest tries to take back what it had begun; knowledge does it at its start, too."""
 
+RENEW_S = 300.0
+"""How often open tickets are renewed: one may wait for an hour of sound, or behind a thousand pages."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stages:
@@ -71,6 +74,14 @@ class Tickets:
         with contextlib.suppress(RaydioError, TimeoutError):
             async with asyncio.timeout(CLEAN_UP_S):
                 await self._knowledge.abandon(ticket)
+
+    async def keep_open(self) -> None:
+        """Renew every open ticket from time to time, until cancelled."""
+        while True:
+            await asyncio.sleep(RENEW_S)
+            for ticket in list(self._open.values()):
+                with contextlib.suppress(RaydioError):  # whoever uses it is told
+                    await self._knowledge.add_pages(ticket, ())
 
     async def abandon_all(self) -> None:
         """Take back every document that is still open."""
