@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from serve_apps import access, evaluation_report, run_state
 from serve_apps.errors import NotRunning
 from serve_apps.evaluation_data import Dataset, read_dataset, read_questions
 from serve_apps.evaluation_report import Line, Sweep
-from serve_apps.evaluation_run import Door, Found, Way, ask_all, file_name
+from serve_apps.evaluation_run import TIMEOUT_S, Door, Found, Way, ask_all, file_name
 
 EXIT_INTERRUPTED = 130
 
@@ -25,7 +25,13 @@ out, err = Console(), Console(stderr=True)
 
 
 def retrieval(
-    dataset: Path, collection: str, *, k: int, json_file: Path | None, threshold_sweep: bool
+    dataset: Path,
+    collection: str,
+    *,
+    k: int,
+    json_file: Path | None,
+    threshold_sweep: bool,
+    client: httpx.Client | None = None,
 ) -> None:
     """See `serve_apps.cli_eval.retrieval`.
 
@@ -35,8 +41,8 @@ def retrieval(
     """
     wanted = read_questions(dataset) if collection else read_dataset(dataset)
     try:
-        with _client() as client:
-            found = _asked(Door(client), wanted, collection, k)
+        with nullcontext(client) if client else _client() as asking:
+            found = _asked(Door(asking), wanted, collection, k)
     except KeyboardInterrupt as interruption:
         err.print("Interrupted; what was added has been deleted.", highlight=False)
         raise typer.Exit(EXIT_INTERRUPTED) from interruption
@@ -61,7 +67,7 @@ def _client() -> httpx.Client:
     if state is None or not state.alive or not state.url:
         raise NotRunning("Raydio is not running.", "Start it: raydio up.")
     headers = {"Authorization": f"Bearer {access.token()}"}
-    return httpx.Client(base_url=state.url.rstrip("/"), headers=headers, trust_env=False)
+    return httpx.Client(base_url=state.url.rstrip("/"), headers=headers, timeout=TIMEOUT_S, trust_env=False)
 
 
 def _asked(door: Door, wanted: Dataset, collection: str, k: int) -> dict[Way, list[Found]]:

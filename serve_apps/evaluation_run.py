@@ -15,8 +15,8 @@ from serve_apps.errors import InputError, NotFound, NotRunning, RaydioError, Sta
 from serve_apps.evaluation_data import Entry, Question
 
 FILES_AT_ONCE = 200
-ADD_TIMEOUT_S = 600.0
-TIMEOUT_S = 60.0
+TIMEOUT_S = 600.0
+"""For adding `FILES_AT_ONCE` passages on a slow machine."""
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is, and how much there is."""
 
@@ -119,14 +119,14 @@ class Door:
             for at, entry in enumerate(entries)
         ]
         path = f"/v1/collections/{collection_id}/documents"
-        report = self._ask("POST", path, files=files, timeout=ADD_TIMEOUT_S)
+        report = self._ask("POST", path, files=files)
         if report["n_failed"]:
             first = report["failed"][0]
             raise StageFailed("ingest", f"{first['name']} could not be added: {first['message']}")
 
     def _ask(self, method: str, path: str, **body: Any) -> dict[str, Any]:
         try:
-            answer = self._client.request(method, path, **{"timeout": TIMEOUT_S, **body})
+            answer = self._client.request(method, path, **body)
         except httpx.HTTPError as error:
             raise NotRunning(
                 f"Raydio does not answer: {error}.", "`raydio status` says how it is."
