@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 import time
 import unicodedata
+from contextlib import closing
 from typing import Any
 
 from sqlalchemy import Connection, Engine, TextClause, bindparam, text
 
 from serve_apps.catalogue_search import Plan
 from serve_apps.catalogue_tables import MAX_PASSAGES
-from serve_apps.database import reading
+from serve_apps.database import reading, writing
 from serve_apps.fusion import Ranking
 from serve_apps.settings import ASSETS
 
@@ -27,6 +28,12 @@ MAX_COUNTS = 10_000
 _WORD = re.compile(r"\w+")
 _COMMON = frozenset((ASSETS / "common_words.txt").read_text(encoding="utf-8").split())
 """Words that questions are made of: rare in some texts, and yet they tell nothing."""
+SCRUB_PAGES = 200
+"""Of the index, in one step of some milliseconds."""
+MIN_CHANGES = 2
+"""A step that changes fewer rows than this did nothing."""
+_CHANGES = text("SELECT total_changes()")
+_MERGE = text("INSERT INTO passage_words(passage_words, rank) VALUES ('merge', :pages)")
 _COUNT = text("SELECT doc FROM passage_vocabulary WHERE term = :word")
 _SEARCH = """
     SELECT passage_words.rowid AS key, -passage_words.rank AS score
@@ -64,6 +71,22 @@ class CatalogueWords:
             # Each word is quoted, and none has anything but letters and digits in it.
             given["words"] = " OR ".join(f'"{word}"' for word in self._telling(connection, words))
             return [(row.key, row.score) for row in connection.execute(wanted, given)]
+
+    def scrub(self) -> None:
+        """Take what was deleted out of the files, too: the index marks it, and the log still has it.
+
+        In small steps: other writers of the database wait for one at most.
+        """
+        pages = -SCRUB_PAGES  # less than nothing: all of the index, not only what is ripe for it
+        n_changes = MIN_CHANGES
+        while n_changes >= MIN_CHANGES:
+            with writing(self._database) as connection:
+                before = connection.scalar(_CHANGES) or 0
+                connection.execute(_MERGE, {"pages": pages})
+                n_changes = (connection.scalar(_CHANGES) or 0) - before
+            pages = SCRUB_PAGES
+        with closing(self._database.raw_connection()) as connection:  # a transaction could not do it
+            connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _telling(self, connection: Connection, words: list[str]) -> list[str]:
         """Those that few passages have; if all are common, the three least so."""

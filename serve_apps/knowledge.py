@@ -71,7 +71,7 @@ class KnowledgeStage:
         words = CatalogueWords(where) if where.dialect.name == "sqlite" else None
         self._store: VectorStore = make(args, words=words is None)
         self._catalogue = Catalogue(where)
-        self._index = KnowledgeIndex(where, self._store)
+        self._index = KnowledgeIndex(where, self._store, words)
         self._search = KnowledgeSearch(where, self._store, words)
         self._meter = StageMeter(self._store.card)
         self._threads = KnowledgeThreads(self._meter, args.max_waiting, self._index.recover)
@@ -235,6 +235,7 @@ class KnowledgeStage:
         if time.monotonic() > self._sweep_at_s:
             self._sweep_at_s = time.monotonic() + SWEEP_S
             self._threads.soon(self._index.sweep)
+            self._threads.soon(self._index.scrub)
         if self._threads.is_stuck:
             raise StageFailed("knowledge", "The vector store hangs.", "Serve replaces this replica.")
 

@@ -14,6 +14,7 @@ from serve_apps.catalogue_generations import Generation, Generations
 from serve_apps.catalogue_leaving import LEASE_S, Leaving, Removing
 from serve_apps.catalogue_rows import passage_key
 from serve_apps.catalogue_tables import MAX_PASSAGES
+from serve_apps.catalogue_words import CatalogueWords
 from serve_apps.contracts_knowledge import SearchScope, VectorStore
 from serve_apps.errors import InputError, StageError, StageFailed
 from serve_apps.wire import Vectors
@@ -33,11 +34,13 @@ class KnowledgeIndex:
     half done can be seen there.
     """
 
-    def __init__(self, database: Engine, store: VectorStore) -> None:
+    def __init__(self, database: Engine, store: VectorStore, words: CatalogueWords | None) -> None:
         self._adding = Adding(database)
         self._removing = Removing(database)
         self._generations = Generations(database)
         self._store = store
+        self._words = words
+        self._has_traces = False
         self._unflushed: Counter[str] = Counter()
         self._inserted: defaultdict[int, set[int]] = defaultdict(set)
 
@@ -118,6 +121,7 @@ class KnowledgeIndex:
             for key in keys:
                 self._inserted.pop(key, None)
         self._removing.forget(leaving)
+        self._has_traces = True
         return Deleted(
             n_documents=len(leaving), n_passages=sum(one.n_passages for one in leaving), n_remaining=0
         )
@@ -165,6 +169,12 @@ class KnowledgeIndex:
             known = {generation.store_name for generation in self._generations.all()}
             for name in self._store.names() - known:
                 self._store.drop(name)
+
+    def scrub(self) -> None:
+        """After deletions: leave no trace of them in the database's files."""
+        if self._words is not None and self._has_traces:
+            self._has_traces = False
+            self._words.scrub()
 
     def sweep(self, lease_s: float = LEASE_S) -> None:
         """Remove what nobody will come back for: what was not touched for `lease_s`."""
@@ -261,6 +271,7 @@ class KnowledgeIndex:
             n_remaining += self._store.count(generation.store_name, EVERYTHING)
             self._generations.forget(generation.id)
         self._removing.forget_collection(collection_id)
+        self._has_traces = True
         return n_remaining
 
 

@@ -308,6 +308,22 @@ async def test_what_nobody_comes_back_for_is_swept_up(knowledge: KnowledgeStage)
         await knowledge.commit(ticket)
 
 
+async def test_what_was_deleted_is_in_no_file_any_more(tmp_path: Path) -> None:
+    knowledge = made_knowledge(tmp_path)
+    await added(knowledge, EMBEDDINGS, "anna", "Documents", "kept", ["nothing to hide"])
+    secret = await added(knowledge, EMBEDDINGS, "anna", "Documents", "xylotitle", ["the xylocode is 4711"])
+    assert _files_with(tmp_path, b"xylo")
+    await knowledge.delete("anna", secret.id)
+    knowledge._index.scrub()
+    assert _files_with(tmp_path, b"xylo") == []
+    assert await texts_found(knowledge, "nothing to hide") == ["nothing to hide"]
+    knowledge.close()
+
+
+def _files_with(folder: Path, text: bytes) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file() and text in path.read_bytes()]
+
+
 async def test_many_add_and_search_at_once(knowledge: KnowledgeStage) -> None:
     collection_id = await first(knowledge)
 
