@@ -119,8 +119,13 @@ document.addEventListener("raydio:found", ({ detail }) => {
   data.query = detail.query;
   drawOver();
 });
+let pointed = -1;
 document.addEventListener("raydio:passage", ({ detail }) => {
-  if (data && detail.from !== "map") point(byKey.get(detail.key) ?? -1, { tell: false });
+  if (!data || detail.from === "map") return;
+  const to = byKey.get(detail.key) ?? -1;
+  // Who leaves the columns leaves what they pointed at, not what the keyboard has found since.
+  if (to >= 0 || at === pointed) point(to, { tell: false });
+  pointed = to;
 });
 new ResizeObserver(redraw).observe(stage);
 new MutationObserver(() => { if (data) list(); redraw(); }).observe(document.body, { attributes: true, attributeFilter: ["class"] });

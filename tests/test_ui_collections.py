@@ -19,7 +19,7 @@ from serve_apps.wire import Vectors
 from serve_apps.wire_knowledge import Document, Filters, Hit, Passage
 from tests.fake_clients import FakeEmbeddings, FakeReranker, fake_clients
 from tests.knowledge import added, made_knowledge, searched
-from ui import cluster_words, collection_files, column_cards, search_columns
+from ui import cluster_words, collection_files, collection_points, column_cards, search_columns
 from ui.comparison import heat_of
 from ui.evidence import evidence, sentences
 from ui.library import Library, chosen
@@ -209,6 +209,19 @@ async def test_a_layout_keeps_groups_together_is_deterministic_and_made_once() -
     _, again = await laid_out(Layouts(), blobs())
     assert np.array_equal(layout.xy, again.xy)
     assert await laid_out(layouts, blobs()) == ([], layout)
+
+
+async def test_of_many_passages_every_nth_is_a_point(
+    stage: KnowledgeStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collection_points, "MOST_POINTS", 3)
+    monkeypatch.setattr(collection_points, "PAGE", 1)
+    steps = [step async for step in collection_points.load(stage, "ada", await chosen(stage, "ada", []))]
+    points = steps[-1]
+    assert isinstance(points, collection_points.Points)
+    assert points.texts == ["red apple pie", "red cherry cake", "steel saw sharp"]
+    assert (points.n_passages, points.indices, points.of) == (6, [0, 2, 1], [0, 0, 1])
+    assert points.vectors.shape == (3, 32)
 
 
 async def test_a_map_that_nobody_waits_for_ends_its_process(

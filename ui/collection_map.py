@@ -64,7 +64,7 @@ class CollectionMap:
                 raise
         yield "" if last == DONE else STOPPED, gr.update(interactive=False), gr.skip()
 
-    def stop(self, request: gr.Request) -> None:
+    async def stop(self, request: gr.Request) -> None:
         """Leave the map as it is."""
         self._work.stop(request)
 

@@ -94,13 +94,13 @@ def _top() -> _Top:
             visible=False,
             elem_id="ray-collections",
         )
-        sample = gr.Button(
-            "Add the sample documents", variant="primary", visible=False, scale=1, min_width=180
-        )
         again = gr.Button("Index again", visible=False, scale=1, min_width=140)
         stop = gr.Button("Stop", visible=False, scale=0, min_width=80)
     progress = _html()
     facts = _html()
+    sample = gr.Button(
+        "Add the sample documents", variant="primary", visible=False, elem_classes="ray-add-sample"
+    )
     return _Top(collections, facts, sample, again, stop, progress)
 
 
@@ -152,12 +152,7 @@ def _models(clients: Clients, controls: Controls) -> Callable[[gr.Blocks], None]
         progress = _html()
         board = _board(clients, main=False)
         with gr.Row():
-            heats = [
-                gr.HTML(
-                    None, html_template=_heat("As found"), js_on_load=_script("heat"), apply_default_css=False
-                )
-                for _ in range(2)
-            ]
+            heats = [_small_heat() for _ in range(2)]
     ask.click(
         models.compare(first, second),
         controls.widgets() | {first, second},
@@ -198,6 +193,18 @@ def _board(clients: Clients, *, main: bool) -> gr.HTML:
         server_functions=[why(clients)],
         apply_default_css=False,
         main=main,
+    )
+
+
+def _small_heat() -> gr.HTML:
+    """Wide enough to be read: on a phone one stands below the other."""
+    return gr.HTML(
+        None,
+        html_template=_heat("As found"),
+        js_on_load=_script("heat"),
+        apply_default_css=False,
+        scale=1,
+        min_width=300,
     )
 
 

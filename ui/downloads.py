@@ -60,7 +60,7 @@ class Downloads:
 
         return saved
 
-    def stop(self, request: gr.Request) -> None:
+    async def stop(self, request: gr.Request) -> None:
         """No file is offered."""
         self._work.stop(request)
 

@@ -62,7 +62,7 @@ class LibraryWork:
             async for update in updates:
                 yield update
 
-    def stop(self, request: gr.Request) -> None:
+    async def stop(self, request: gr.Request) -> None:
         """What was acknowledged stays; what is under way leaves nothing."""
         self._work.stop(request)
 

@@ -41,12 +41,13 @@ class Playground:
             question = self._controls.asked(values, user_of(request))
             if not question.columns:
                 raise EmptyInput("No way of searching is chosen.", "Choose at least one column.")
-            yield progress_line("Searching"), gr.skip()
             found = self._found(question, float(values[self._controls.least]) or None)
             try:
                 async with aclosing(self._work.of(request, found)) as steps:
+                    silence: Any = gr.skip()  # a quick answer needs no progress, which would shift the page
                     async for batch in steps:
-                        yield ("", batch[-1]) if batch else (gr.skip(), gr.skip())
+                        yield (_told(question), batch[-1]) if batch else (silence, gr.skip())
+                        silence = progress_line("Searching")
             except RaydioError:
                 yield "", gr.skip()
                 raise
@@ -65,9 +66,16 @@ class Playground:
         yield shown(question, found, [collection.id for collection in collections], least)
 
 
+def _told(question: Question) -> str:
+    """For those who hear the page."""
+    names = ", ".join(column.name for column in question.columns)
+    return f'<p class="ray-hidden" role="status">Found, side by side: {escape(names)}.</p>'
+
+
 def shown(question: Question, found: Sequence[Ranking], ids: Sequence[str], least: float | None) -> str:
     """The board with what its script must know: the query and the collections."""
-    links = {ranking.column.key: chat_link(ranking, ids, question.k, least) for ranking in found}
+    ways = [ranking for ranking in found if ranking.column.key in COLUMNS]
+    links = {ranking.column.key: chat_link(ranking, ids, question.k, least) for ranking in ways}
     data = f'data-query="{escape(question.query)}" data-collections="{escape(json.dumps(list(ids)))}"'
     return f'<div class="ray-board" {data}>{board(found, links, min_score=least)}</div>'
 

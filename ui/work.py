@@ -39,6 +39,6 @@ class Work:
                 del self._stops[tab]
 
     def stop(self, request: gr.Request) -> None:
-        """End what this tab has under way."""
+        """End what this tab has under way. In the loop: Gradio runs plain functions in threads."""
         if stop := self._stops.get(request.session_hash or ""):
             stop.set()
