@@ -91,8 +91,9 @@ def _options(url: URL) -> dict[str, Any]:
     pool = {"pool_size": N_CONNECTIONS, "max_overflow": 0, "pool_timeout": BUSY_TIMEOUT_S}
     if url.get_backend_name() == "sqlite":
         return {**pool, "connect_args": {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}}
-    limits = f"-c lock_timeout={BUSY_TIMEOUT_S * 1000:.0f}"
-    connect = {"connect_timeout": CONNECT_TIMEOUT_S, "options": limits, "application_name": "raydio"}
+    # Compiling a search takes longer than running it.
+    options = f"-c lock_timeout={BUSY_TIMEOUT_S * 1000:.0f} -c jit=off"
+    connect = {"connect_timeout": CONNECT_TIMEOUT_S, "options": options, "application_name": "raydio"}
     return {**pool, "pool_pre_ping": True, "connect_args": connect}
 
 
