@@ -48,6 +48,19 @@ async def test_batches_pulse_in_silence_and_pass_the_cancel_on() -> None:
     assert ended.is_set()
 
 
+async def test_what_can_wait_delays_nothing() -> None:
+    """That a question is stored is known before the first token: no frame's pause must come between."""
+
+    async def stored_then_said() -> AsyncIterator[str]:
+        yield "stored"
+        for _ in range(10):
+            await asyncio.sleep(0)
+        yield "said"
+
+    got = [batch async for batch in batches(stored_then_said(), quiet=lambda item: item == "stored") if batch]
+    assert got == [["stored", "said"]]
+
+
 async def test_stop_ends_a_silent_stream() -> None:
     stop = asyncio.Event()
 

@@ -67,9 +67,14 @@ class Answer:
     def _end(self, notes: list[ChatMessage]) -> None:
         self._notes, self._ended = notes, True
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing came yet."""
+        return not self.text and not self._ended
+
     def messages(self) -> list[ChatMessage]:
         """The answer so far: its text, then what there is to say about it."""
-        if not self.text and not self._ended:
+        if self.is_empty:
             return [note(_waiting(len(self._sources)), "…", status="pending")]
         words = [said("assistant", linked(defuse(self.text), self._sources))] if self.text else []
         listed = [sources_message(self._sources, self.text)] if self._sources and self._ended else []

@@ -11,8 +11,10 @@ import gradio as gr
 
 from serve_apps.contracts_knowledge import Conversations
 from serve_apps.errors import RaydioError
+from serve_apps.wire import SourcesFound
 from serve_apps.wire_conversations import AnswerStored, Asked, ConversationEvent, Joined
-from ui.answer import Answer, ChatMessage, said
+from ui import shell
+from ui.answer import Answer, ChatMessage, said, stored
 from ui.composer import idle
 from ui.markup import defuse
 from ui.pacing import batches
@@ -23,7 +25,16 @@ Update = tuple[Any, Any, Any]
 """New values of the box, the log and the history."""
 Updates = AsyncGenerator[Update, None]
 Events = AsyncGenerator[ConversationEvent, None]
-UNCHANGED: Update = (gr.skip(), gr.skip(), gr.skip())
+
+
+def unchanged() -> Update:
+    """The page as it is."""
+    return gr.skip(), gr.skip(), gr.skip()
+
+
+def _is_quiet(event: ConversationEvent) -> bool:
+    """Whether an event can wait for the first word: a frame's pause after it would only delay that."""
+    return isinstance(event, Asked | SourcesFound)
 
 
 class Answering:
@@ -53,7 +64,7 @@ class Answering:
         answer = Answer()
         with self._tabs.entered(caller.tab, shown.id) as turn:
             try:
-                async with aclosing(batches(events, turn.end)) as stream:
+                async with aclosing(batches(events, turn.end, _is_quiet)) as stream:
                     async for batch in stream:
                         before = shown
                         for event in batch:
@@ -66,10 +77,20 @@ class Answering:
                 answer.fail(error)
             if turn.stop_wanted and shown.temporary:
                 answer.stop()
+            last = unchanged() if turn.left else await self._whole(answer, log, shown, caller)
             turn.over = not turn.left
-            yield UNCHANGED if turn.left else (idle(), [*log, *answer.messages()], gr.skip())
+            yield unchanged() if turn.left else last
             # Gradio sends a handler's last update twice, the second time when it has ended.
-            yield UNCHANGED
+            yield unchanged()
+
+    async def _whole(self, answer: Answer, log: list[ChatMessage], shown: Shown, caller: Caller) -> Update:
+        """The page when there is no more to come."""
+        if answer.is_empty and shown.id:  # it had ended before it was joined
+            with shell.shown():
+                found = await self._conversations.open(caller.user, shown.id)
+            return idle(), stored(found.messages), Shown.of(found, shown.asked).value()
+        state = replace(shown, running=False).value() if shown.running else gr.skip()
+        return idle(), [*log, *answer.messages()], state
 
     async def _take(
         self, event: ConversationEvent, turn: Turn, log: list[ChatMessage], shown: Shown, user: str

@@ -15,7 +15,7 @@ from serve_apps.wire_conversations import Conversation as Stored
 from serve_apps.wire_conversations import ConversationChange
 from ui import shell
 from ui.answer import ChatMessage, conversation, question_at, said, stored
-from ui.answering import UNCHANGED, Answering, Update, Updates
+from ui.answering import Answering, Update, Updates, unchanged
 from ui.composer import Values, Widgets, busy, idle
 from ui.markup import defuse
 from ui.shown import Shown
@@ -78,7 +78,7 @@ class Conversation:
         again: str | None = None,
     ) -> Updates:
         if not text.strip() or self._tabs.turn(caller.tab) is not None:
-            yield UNCHANGED
+            yield unchanged()
             return
         await self._tabs.leave(caller.tab)
         log = [*before, said("user", defuse(text), message_id=again or "")]

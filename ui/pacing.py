@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -15,11 +15,16 @@ PULSE_S = 1.0
 """Gradio notices a closed tab only when a handler yields, so a handler must not be silent for longer."""
 
 
+def _never(_item: object) -> bool:
+    return False
+
+
 async def batches(
-    items: AsyncIterator[Item], stop: asyncio.Event | None = None
+    items: AsyncIterator[Item], stop: asyncio.Event | None = None, quiet: Callable[[Item], bool] = _never
 ) -> AsyncGenerator[list[Item], None]:
     """Yield what came since the last yield; an empty list when nothing did for a while.
 
+    An item that is `quiet` is no reason to yield, or to wait afterwards: it travels with the next one.
     Closing it, cancelling its consumer, or setting `stop` cancels `items`; it ends when that has ended.
 
     Raises:
@@ -27,7 +32,7 @@ async def batches(
     """
     arrived: list[Item] = []
     news = asyncio.Event()
-    pump = asyncio.create_task(_pump(items, arrived, news))
+    pump = asyncio.create_task(_pump(items, arrived, news, quiet))
     pump.add_done_callback(lambda _: news.set())
     stopper = asyncio.create_task(_cancel_at(stop or asyncio.Event(), pump))
     patience_s = ACKNOWLEDGE_S
@@ -37,7 +42,9 @@ async def batches(
             batch, arrived[:] = arrived[:], []
             yield batch
             patience_s = PULSE_S
-            if batch and not pump.done():  # the first item after a pulse has waited enough
+            if (
+                not all(map(quiet, batch)) and not pump.done()
+            ):  # the first item after a pulse has waited enough
                 await asyncio.sleep(FRAME_S)
         if not pump.cancelled():
             pump.result()
@@ -46,10 +53,13 @@ async def batches(
         await _end(pump)
 
 
-async def _pump(items: AsyncIterator[Item], arrived: list[Item], news: asyncio.Event) -> None:
+async def _pump(
+    items: AsyncIterator[Item], arrived: list[Item], news: asyncio.Event, quiet: Callable[[Item], bool]
+) -> None:
     async for item in items:
         arrived.append(item)
-        news.set()
+        if not quiet(item):
+            news.set()
 
 
 async def _cancel_at(stop: asyncio.Event, pump: asyncio.Task[None]) -> None:
