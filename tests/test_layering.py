@@ -22,6 +22,12 @@ SOUND = {"samples", "media", "transcription", "subtitles"}
 STAGES = {"llm", "stt", "tts", "embeddings", "reranker", "knowledge"}
 DATABASE = {"database", "conversation_store", "conversation_tables"}
 """What is in the SQL database, and how it is read and written."""
+CONVERSATIONS = {
+    path.stem
+    for pattern in ("conversation_*.py", "export_*.py", "import_*.py")
+    for path in (ROOT / "serve_apps").glob(pattern)
+} - {"conversation_requests"}
+"""The parts of the conversations conductor: stores, files, answers being written."""
 CATALOGUE = {
     "catalogue", "catalogue_access", "catalogue_adding", "catalogue_generations", "catalogue_leaving",
     "catalogue_originals", "catalogue_rows", "catalogue_search", "catalogue_tables", "catalogue_words",
@@ -35,6 +41,12 @@ STAGE_PARTS = {"admission", "batching", "coalesce", "stage_deployment"}
 CONDUCTORS = {
     "chat", "chat_turn", "cited_text", "follow_up", "grounding", "retrieval", "voice", "turns",
 }  # fmt: skip
+INGEST = {
+    "archives", "ingest", "ingest_files", "ingest_patience", "ingest_progress", "ingest_reading",
+    "ingest_reindex", "ingest_run", "ingest_shelf", "ingest_spool", "ingest_tickets", "ingest_web",
+    "web_addresses",
+}  # fmt: skip
+"""The conductor of documents on their way in, and its parts."""
 COMMAND = {
     "cli", "cli_documents", "documents_client",
     "launch", "live_table", "fetching", "serve_logs", "attached", "machine", "processes", "run_state",
@@ -133,6 +145,25 @@ def test_conductors_hold_clients(name: str) -> None:
     assert not libraries(module(name)) & (HEAVY | {"gradio"})
 
 
+@pytest.mark.parametrize("name", existing(INGEST))
+def test_ingest_holds_clients(name: str) -> None:
+    assert ours(module(name)) <= serve_apps(*LEAVES, *SOUND, *INGEST, "clients", "clients_knowledge")
+    assert not libraries(module(name)) & (HEAVY | {"gradio", "sqlalchemy", "pymilvus"})
+    assert name == "ingest" or "ray" not in libraries(module(name))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "serve_apps/documents").glob("*.py")), ids=lambda p: p.stem)
+def test_what_reads_documents_knows_nothing_else(path: Path) -> None:
+    assert ours(path) <= serve_apps(*LEAVES)
+    assert not libraries(path) & (HEAVY | {"gradio", "ray", "sqlalchemy", "pymilvus"})
+
+
+@pytest.mark.parametrize("name", sorted(CONVERSATIONS))
+def test_conversations_hold_a_chat_and_a_database(name: str) -> None:
+    assert ours(module(name)) <= serve_apps(*LEAVES, *CONVERSATIONS, "database", "turns")
+    assert not libraries(module(name)) & (HEAVY | {"gradio", "ray"})
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "serve_apps/realtime").glob("*.py")), ids=lambda p: p.stem)
 def test_live_sessions_hold_clients(path: Path) -> None:
     """And their ears load when a session begins, not when an application is built."""
@@ -170,11 +201,12 @@ def test_only_the_ingress_imports_ui() -> None:
 
 def test_deploying_imports_no_engine_library_and_no_gradio() -> None:
     """The driver builds every application: what it imports is start-up time of the whole product."""
-    modules = "front", "api", "llm", "stt", "tts", "embeddings", "reranker", "chat", "voice"
+    modules = "front", "api", "llm", "stt", "tts", "embeddings", "reranker", "chat", "voice", "conversations"
     code = f"import sys, {', '.join(f'serve_apps.{m}' for m in modules)}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     loaded = set(done.stdout.split())
     assert not (HEAVY | {"gradio"}) & loaded
+    assert not {"sqlalchemy", "alembic", "markdown_it", "typst"} & loaded
     # What only serves: sound files, and the door of live sessions, a sixth of a second.
     assert not {"av", "soundfile", "serve_apps.realtime.door"} & loaded
 
