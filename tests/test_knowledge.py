@@ -16,7 +16,7 @@ import pytest
 from serve_apps.args import KnowledgeArgs
 from serve_apps.contracts_knowledge import SearchRequest
 from serve_apps.database import opened
-from serve_apps.errors import EmbeddingMismatch, InputError, NotFound, StageBusy
+from serve_apps.errors import EmbeddingMismatch, InputError, NotFound, StageBusy, StageUnavailable
 from serve_apps.knowledge import KnowledgeStage
 from serve_apps.settings import settings
 from serve_apps.wire_knowledge import NewDocument, Page, Passage, SearchMethod
@@ -293,6 +293,37 @@ async def test_a_collection_moves_to_a_server_by_its_address(
     assert await knowledge.n_vectors("anna", document.collection_id) == 3
     assert (await texts_found(knowledge, "three frogs", method="dense"))[0] == HOUSE[1]
     knowledge.close()
+
+
+async def test_a_server_that_goes_away_and_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = MilvusServer(tmp_path / "away")
+    monkeypatch.setenv("MILVUS_URI", away.uri)
+    monkeypatch.setattr("serve_apps.engines.milvus.CALL_TIMEOUT_S", 1.0)
+    settings.cache_clear()
+    knowledge = made_knowledge(tmp_path)
+    collection_id = await first(knowledge)  # the catalogue answers without the store
+    with pytest.raises(StageUnavailable, match="MILVUS_URI"):
+        await knowledge.begin("anna", collection_id, new_document("a"), MODEL, 32)
+    away.start()
+    document = await added(knowledge, EMBEDDINGS, "anna", "Documents", "house", HOUSE)
+    await added(knowledge, EMBEDDINGS, "anna", "Documents", "other", ["a frog"])
+    away.stop()
+    with pytest.raises(StageUnavailable, match="MILVUS_URI"):
+        await texts_found(knowledge, "frog")
+    assert await texts_found(knowledge, "frogs", method="bm25") == [HOUSE[1]]
+    assert await knowledge.page("anna", document.id, 2)
+    with pytest.raises(StageUnavailable, match="MILVUS_URI"):
+        await knowledge.delete("anna", document.id)
+    assert await texts_found(knowledge, "frogs", method="bm25") == []
+    away.start()
+    assert await texts_found(knowledge, "frog") == ["a frog"]
+    assert await knowledge.n_vectors("anna", collection_id) == 4
+    knowledge._index.sweep()
+    assert await knowledge.n_vectors("anna", collection_id) == 1
+    knowledge.close()
+    away.stop()
 
 
 async def test_what_nobody_comes_back_for_is_swept_up(knowledge: KnowledgeStage) -> None:

@@ -25,7 +25,8 @@ OURS = "raydio_"
 """What the names of our collections begin with."""
 MAX_TEXT_BYTES = 65_535
 """Of a VARCHAR field: what its word index reads of a passage."""
-CALL_TIMEOUT_S = 10.0
+CALL_TIMEOUT_S = 5.0
+"""Within it, pymilvus repeats calls to a server that does not answer."""
 SLOW_CALL_TIMEOUT_S = 300.0
 """Of flushing, loading and dropping: work that grows with the collection."""
 NOT_LOADED = 101
@@ -90,16 +91,21 @@ class MilvusStore:
         if self._words:
             for row, text in zip(rows, texts, strict=True):
                 row["text"] = text.encode(errors="replace")[:MAX_TEXT_BYTES].decode(errors="ignore")
-        self._on(name, lambda client: client.upsert(name, rows, timeout=SLOW_CALL_TIMEOUT_S))
+        self._on(name, lambda client: client.upsert(name, rows, timeout=SLOW_CALL_TIMEOUT_S), is_slow=True)
 
     def flush(self, name: str) -> None:
-        """See `VectorStore.flush`."""
-        self._on(name, lambda client: client.flush(name, timeout=SLOW_CALL_TIMEOUT_S))
+        """See `VectorStore.flush`. A server does it in its own time, and limits who asks for more."""
+        if not self.is_shared:
+            self._on(name, lambda client: client.flush(name, timeout=SLOW_CALL_TIMEOUT_S))
 
     def delete(self, name: str, documents: Sequence[int]) -> None:
         """See `VectorStore.delete`."""
         which = _filter(SearchScope(documents=tuple(documents)))
-        self._on(name, lambda client: client.delete(name, filter=which, timeout=SLOW_CALL_TIMEOUT_S))
+        self._on(
+            name,
+            lambda client: client.delete(name, filter=which, timeout=SLOW_CALL_TIMEOUT_S),
+            is_slow=True,
+        )
 
     def count(self, name: str, scope: SearchScope) -> int:
         """See `VectorStore.count`."""
@@ -145,11 +151,13 @@ class MilvusStore:
         )
         return [(hit["key"], float(hit["distance"])) for hit in found[0]]
 
-    def _on(self, name: str, call: Callable[[MilvusClient], Result]) -> Result:
+    def _on(self, name: str, call: Callable[[MilvusClient], Result], *, is_slow: bool = False) -> Result:
         """Call with a collection that is loaded; once more when the server forgot that it was."""
         client = self._connected()
         self._load(client, name)
         try:
+            if is_slow and self.is_shared:  # ask first: a slow call would be repeated for minutes
+                client.get_server_version(timeout=CALL_TIMEOUT_S)
             return call(client)
         except MilvusException as error:
             if not _is_unloaded(error):
