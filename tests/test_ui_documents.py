@@ -7,6 +7,7 @@ import shutil
 import zipfile
 from collections.abc import Iterator
 from html import escape
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -130,6 +131,23 @@ def test_progress_is_shown_and_an_upload_can_be_cancelled(house: Site, chat: Pag
     expect(listed(chat)).to_have_count(1)
 
 
+def test_a_folder_is_added_by_its_paths_and_files_can_be_dropped(chat: Page, tmp_path: Path) -> None:
+    (tmp_path / "notes" / "deep").mkdir(parents=True)
+    (tmp_path / "notes" / "one.md").write_text("# One\n\nThe first note.")
+    (tmp_path / "notes" / "deep" / "two.txt").write_text("The second note.")
+    chat.locator(".ray-docs-folder").set_input_files(tmp_path / "notes")
+    expect(listed(chat).locator("a")).to_have_text(["notes/deep/two.txt", "notes/one.md"])
+    dropped = chat.evaluate_handle(
+        "() => { const files = new DataTransfer();"
+        "files.items.add(new File(['A third note.'], 'three.txt')); return files; }"
+    )
+    chat.dispatch_event(".ray-docs-list", "dragenter", {"dataTransfer": dropped})
+    expect(panel(chat)).to_have_attribute("data-dropping", "true")
+    chat.dispatch_event(".ray-docs-list", "drop", {"dataTransfer": dropped})
+    expect(listed(chat)).to_have_count(3)
+    assert panel(chat).get_attribute("data-dropping") is None
+
+
 def test_what_failed_is_told_until_it_is_dismissed(chat: Page) -> None:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
@@ -172,7 +190,7 @@ def test_what_files_are_called_and_say_is_only_text(chat: Page) -> None:
 
 def test_try_it_with_a_sample(chat: Page) -> None:
     chat.get_by_role("button", name="Try it with a sample").click()
-    expect(listed(chat)).to_have_count(1)
+    expect(listed(chat)).to_have_count(2)
     expect(chat.get_by_role("button", name="Try it with a sample")).to_be_hidden()
 
 
@@ -292,3 +310,23 @@ def test_two_users_see_their_own(house: Site) -> None:
         expect(page.get_by_text("I do not know.")).to_be_visible()
         page.goto(address)
         expect(page.get_by_role("heading")).to_have_text("This document was deleted.")
+
+
+def test_what_is_shared_can_be_read_and_not_changed(house: Site) -> None:
+    with house.opened(user="owner of it") as page:
+        panel(page)
+        give(page, {"Handbook.pdf": HANDBOOK})
+        expect(listed(page)).to_have_count(1)
+        page.get_by_label("What to do with Documents").click()
+        page.get_by_role("button", name="Share with everybody").click()
+        expect(page.locator(".ray-docs-collections")).to_contain_text("1 · shared")
+    with house.opened(user="guest") as page:
+        panel(page)
+        shared = page.locator(".ray-docs-collections li").filter(has_text="by owner of it")
+        expect(shared.locator("details")).to_have_count(0)
+        shared.get_by_role("button").click()
+        expect(listed(page).locator("a")).to_have_text("Handbook.pdf")
+        expect(listed(page).get_by_role("button")).to_have_count(0)
+        expect(page.locator(".ray-docs-drop")).to_be_hidden()
+        ask(page).click()
+        expect(passage(page).locator("body")).to_have_attribute("data-drawn", "true")

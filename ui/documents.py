@@ -60,7 +60,7 @@ def panel(clients: Clients) -> DocumentsPanel:
         html_template=(_FOLDER / "page.html").read_text(),
         js_on_load="\n".join((_FOLDER / f"{name}.js").read_text() for name in _SCRIPT),
         apply_default_css=False,
-        server_functions=[_sample()],
+        server_functions=[_samples()],
         limit_bytes=settings().max_upload_mb * 2**20,
         elem_classes="ray-docs-host",
     )
@@ -68,15 +68,15 @@ def panel(clients: Clients) -> DocumentsPanel:
     return DocumentsPanel(drawer)
 
 
-def _sample() -> Callable[[Any], dict[str, str]]:
-    """The function that brings a document to try with."""
+def _samples() -> Callable[[Any], list[dict[str, str]]]:
+    """The function that brings documents to try with."""
 
     # A function of its own for each component: Gradio marks it.
-    def sample(_data: Any = None) -> dict[str, str]:
-        path = min(path for path in _SAMPLES.iterdir() if path.suffix != ".py")
-        return {"name": path.name, "base64": base64.b64encode(path.read_bytes()).decode()}
+    def samples(_data: Any = None) -> list[dict[str, str]]:
+        files = sorted(path for path in _SAMPLES.iterdir() if path.is_file() and path.suffix != ".py")
+        return [{"name": f.name, "base64": base64.b64encode(f.read_bytes()).decode()} for f in files]
 
-    return sample
+    return samples
 
 
 def retrieval(choice: Any) -> Retrieval | None:

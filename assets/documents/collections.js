@@ -39,6 +39,7 @@ class Collections {
   draw() {
     find(".ray-docs-collections > ul").replaceChildren(...this.all.map((collection) => this.row(collection)));
     find(".ray-docs-into").textContent = this.open?.name ?? "";
+    find(".ray-docs-drop").hidden = Boolean(this.open?.readonly);
   }
 
   row(collection) {
@@ -51,8 +52,9 @@ class Collections {
     name.dir = "auto";
     if (collection === this.open) name.setAttribute("aria-current", "true");
     name.addEventListener("click", () => this.look_at(collection));
-    const facts = [String(collection.n_documents), ...(collection.shared ? ["shared"] : [])].join(" · ");
-    row.append(pick, name, make("small", "", facts), this.menu(collection, row));
+    const theirs = collection.readonly ? [`by ${collection.owner}`] : collection.shared ? ["shared"] : [];
+    row.append(pick, name, make("small", "", [collection.n_documents, ...theirs].join(" · ")));
+    if (!collection.readonly) row.append(this.menu(collection, row));
     return row;
   }
 

@@ -62,8 +62,8 @@ find(".ray-docs-url").addEventListener("submit", (event) => {
 });
 find("[data-act=cancel-all]").addEventListener("click", () => uploads.cancel_all());
 find("[data-act=sample]").addEventListener("click", () => tried(async () => {
-  const { name, base64 } = await server.sample();
-  add([{ name, file: new File([Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))], name) }]);
+  const samples = await server.samples();
+  add(samples.map(({ name, base64 }) => ({ name, file: new File([Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))], name) })));
 }));
 const has_files = (event) => event.dataTransfer?.types.includes("Files");
 let within = 0;
@@ -91,6 +91,9 @@ const show = (open, { focus = true } = {}) => {
 opener.addEventListener("click", () => show(drawer.hidden));
 find(".ray-docs-close").addEventListener("click", () => show(false));
 drawer.addEventListener("keydown", ({ key }) => { if (key === "Escape") show(false); });
+
+// Another tab may have changed what there is.
+document.addEventListener("visibilitychange", () => { if (!document.hidden && !drawer.hidden) refresh(); });
 
 // ---- the beginning ---------------------------------------------------------------------------------
 const choose_asked = () => {
