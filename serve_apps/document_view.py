@@ -134,6 +134,6 @@ async def _answered(request: Request, answer: Callable[[Request], Awaitable[Resp
 
 def _problem(error: RaydioError) -> str:
     if isinstance(error, NotFound):
-        what = "It is in no collection that you may read. An answer that cites it keeps the words it read."
+        what = "Or it was replaced, or you may not read it. An answer that cites it keeps the words it read."
         return problem_html("This document was deleted.", what)
     return problem_html(error.message, error.hint or "Try again.")
