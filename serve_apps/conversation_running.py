@@ -174,7 +174,8 @@ class RunningAnswer:
 
     async def _keep_end(self) -> bool:
         """Store the end, as often as it takes; False when the answer was deleted."""
-        self._answer = replace(self._answer, model=await self._model())
+        if self._answer.status != "failed":  # it may be the model that is gone
+            self._answer = replace(self._answer, model=await self._model())
         while not self._deleted:
             try:
                 return await self._store_end(self.answer)

@@ -4,7 +4,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING
 
 from ray import serve
@@ -40,6 +40,8 @@ MOST_CHARACTERS = 500_000
 """Of a question."""
 MODEL_KNOWN_S = 60.0
 """For how long the answering model's name is not asked for again."""
+MODEL_TIMEOUT_S = 1.0
+"""An answer's end waits no longer for the model's name."""
 
 
 class ConversationsConductor:
@@ -185,10 +187,9 @@ class _Model:
         """Its name; the one before, or nothing, when the model does not say."""
         if self._llm is not None and time.monotonic() >= self._known_until:
             self._known_until = time.monotonic() + MODEL_KNOWN_S
-            try:
-                self._name = (await self._llm.describe()).card.model
-            except RaydioError:
-                return self._name
+            with suppress(RaydioError, TimeoutError):
+                async with asyncio.timeout(MODEL_TIMEOUT_S):
+                    self._name = (await self._llm.describe()).card.model
         return self._name
 
 

@@ -39,7 +39,10 @@ def shown_messages(conversation: WholeConversation) -> list[StoredMessage]:
 def subtitle(conversation: WholeConversation) -> str:
     """When it was, and where it is filed."""
     n_messages = len(shown_messages(conversation))
-    words = [f"{n_messages} messages", f"begun {when(conversation.created_s)}"]
+    words = [
+        f"{n_messages} {'message' if n_messages == 1 else 'messages'}",
+        f"begun {when(conversation.created_s)}",
+    ]
     words += [f"in {conversation.folder}"] if conversation.folder else []
     return " · ".join([*words, *(f"#{tag}" for tag in conversation.tags)])
 
