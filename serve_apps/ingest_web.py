@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -65,10 +66,14 @@ class WebFetcher:
     Args:
         args: limits.
         rules: where it may lead; by default what `args` say.
+        tls: which certificates are trusted; by default those of public authorities.
     """
 
-    def __init__(self, args: IngestArgs, rules: AddressRules | None = None) -> None:
+    def __init__(
+        self, args: IngestArgs, rules: AddressRules | None = None, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._args = args
+        self._tls = tls
         self._rules = rules or AddressRules(private_addresses=args.private_addresses)
 
     async def fetch(self, url: str, into: Path, progress: Progress) -> Fetched:
@@ -81,7 +86,7 @@ class WebFetcher:
         """
         try:
             async with asyncio.timeout(self._args.fetch_timeout_s), AsyncExitStack() as stack:
-                client = await stack.enter_async_context(_client())
+                client = await stack.enter_async_context(_client(self._tls))
                 response = await self._followed(client, stack, url)
                 n_bytes = await self._saved(response, into, progress)
         except TimeoutError as error:
@@ -127,9 +132,11 @@ class WebFetcher:
             )
 
 
-def _client() -> httpx.AsyncClient:
+def _client(tls: ssl.SSLContext | None) -> httpx.AsyncClient:
     # No proxies from the environment: one would resolve names again, unseen by the rules.
-    return httpx.AsyncClient(trust_env=False, timeout=_CONNECT_TIMEOUT_S, headers=_HEADERS)
+    return httpx.AsyncClient(
+        trust_env=False, timeout=_CONNECT_TIMEOUT_S, headers=_HEADERS, verify=True if tls is None else tls
+    )
 
 
 async def _asked(client: httpx.AsyncClient, destination: Destination) -> httpx.Response:

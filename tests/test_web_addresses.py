@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import gzip
+import ssl
 import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from serve_apps.args import IngestArgs
 from serve_apps.errors import AddressRefused, DocumentTooLarge, DocumentUnreadable
@@ -276,6 +282,53 @@ async def test_the_next_address_is_tried_when_one_does_not_answer(site: Site, tm
     into = tmp_path / "file"
     await WebFetcher(IngestArgs(), rules).fetch(f"http://site.example:{site.port}/", into, lambda _: None)
     assert into.read_bytes() == b"here"
+
+
+def certified(folder: Path, name: str) -> tuple[Path, Path]:
+    """A key and a certificate of its own for `name`."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    key_file, certificate_file = folder / "key.pem", folder / "certificate.pem"
+    formats = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    key_file.write_bytes(key.private_bytes(*formats))
+    certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    return key_file, certificate_file
+
+
+@pytest.mark.parametrize(("name", "admitted"), [("site.example", True), ("other.example", False)])
+async def test_tls_is_checked_against_the_name_though_the_address_is_connected_to(
+    tmp_path: Path, name: str, *, admitted: bool
+) -> None:
+    key_file, certificate_file = certified(tmp_path, name)
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    serving.load_cert_chain(certificate_file, key_file)
+    site, into = Site(), tmp_path / "file"
+    site.says("/", b"over TLS", "content-type: text/plain")
+    server = await asyncio.start_server(site.answer, "127.0.0.1", 0, ssl=serving)
+    url = f"https://site.example:{server.sockets[0].getsockname()[1]}/"
+    rules = AddressRules(private_addresses=True, resolver=loopback)
+    trusting = ssl.create_default_context(cafile=str(certificate_file))
+    async with server:
+        for tls, may in ((trusting, admitted), (None, False)):
+            fetcher = WebFetcher(IngestArgs(), rules, tls)
+            if may:
+                assert (await fetcher.fetch(url, into, lambda _: None)).n_bytes == 8
+            else:
+                with pytest.raises(AddressRefused):
+                    await fetcher.fetch(url, into, lambda _: None)
 
 
 # ---- limits ------------------------------------------------------------------------------------
