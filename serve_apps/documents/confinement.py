@@ -15,6 +15,8 @@ import signal
 import struct
 import sys
 
+from serve_apps.documents import landlock
+
 _MOST_OPEN_FILES = 64
 _NICER = 10
 
@@ -22,6 +24,9 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_SECCOMP = 22
 _PR_SET_NO_NEW_PRIVS = 38
 _SECCOMP_MODE_FILTER = 2
+
+_LIBRARIES = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/share", "/lib", "/lib64")
+"""What may still be read, beside Python's own folders: shared libraries and fonts."""
 
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _FORBIDDEN = {
@@ -62,6 +67,7 @@ def confine(memory_bytes: int, cpu_s: float) -> None:
         os.nice(_NICER)
     _limit(memory_bytes, math.ceil(cpu_s))
     if sys.platform == "linux":
+        landlock.read_only_below({*sys.path, sys.prefix, sys.base_prefix, *_LIBRARIES} - {"", "."})
         _die_with_parent_and_refuse_calls()
 
 
