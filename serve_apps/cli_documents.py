@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -60,10 +60,7 @@ class Report:
     def show(self) -> None:
         """Print it."""
         if self.failed:
-            grid = Table("file", "why", box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-            for name, why in self.failed[:_SHOWN_FAILURES]:
-                grid.add_row(Text(name, "red", overflow="fold"), Text(why))
-            out.print(grid)
+            _table(("file", "why"), self.failed[:_SHOWN_FAILURES])
             if len(self.failed) > _SHOWN_FAILURES:
                 out.print(f"and {len(self.failed) - _SHOWN_FAILURES} more", highlight=False)
         took_s = time.monotonic() - self.started
@@ -117,16 +114,11 @@ def documents(collection: CollectionOption = "") -> None:
     """List documents, of one collection or of all."""
     from serve_apps.documents_client import DocumentsClient  # noqa: PLC0415
 
-    grid = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-    for title in ("collection", "document", "kind", "pages", "passages", "tags", "added"):
-        grid.add_column(title, overflow="fold")
     with DocumentsClient.connected() as client:
         chosen = [client.collection(collection)] if collection else client.collections()
-        for one in chosen:
-            for document in client.documents(one["id"]):
-                grid.add_row(*map(Text, _cells(one, document)))
-    if grid.row_count:
-        out.print(grid)
+        rows = [_cells(one, document) for one in chosen for document in client.documents(one["id"])]
+    if rows:
+        _table(("collection", "document", "kind", "pages", "passages", "tags", "added"), rows)
     else:
         out.print("There are no documents: `raydio ingest PATH` adds some.", highlight=False)
 
@@ -160,6 +152,20 @@ def register(app: typer.Typer) -> None:
     """Add the commands to `raydio`."""
     for command in (ingest, reindex, documents, forget):
         app.command()(command)
+
+
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on a terminal; lines with tabs for other programs."""
+    if not out.is_terminal:
+        for row in rows:
+            typer.echo("\t".join(row))
+        return
+    grid = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+    for title in titles:
+        grid.add_column(title, overflow="fold")
+    for row in rows:
+        grid.add_row(*map(Text, row))
+    out.print(grid)
 
 
 def _small_enough(files: Iterable[LocalFile], report: Report) -> Iterator[LocalFile]:

@@ -18,19 +18,13 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from serve_apps import cli_documents, documents_client, run_state
+from serve_apps import documents_client, run_state
 from serve_apps.cli import app
 from serve_apps.documents_client import GROUP_BYTES, GROUP_FILES, LocalFile, files_in, grouped
 from serve_apps.run_state import RunState
 from serve_apps.wire import Vectors
 from tests.documents_server import documents_served
 from tests.fake_clients import FakeEmbeddings
-
-
-@pytest.fixture(autouse=True)
-def wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lines are not wrapped."""
-    monkeypatch.setattr(cli_documents.out, "_width", 200)
 
 
 def raydio(*arguments: str) -> Result:
