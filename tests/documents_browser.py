@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,8 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from fastapi import FastAPI
-from playwright.sync_api import Browser, FrameLocator, Locator, Page, expect
+from playwright.sync_api import Browser, FrameLocator, Locator, Page, expect, sync_playwright
 from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
 
@@ -141,3 +143,30 @@ def passage(page: Page) -> FrameLocator:
     """What the viewer shows."""
     expect(page.locator("dialog.ray-viewer")).to_have_attribute("open", "")
     return page.frame_locator("dialog.ray-viewer iframe")
+
+
+# ---- for test modules, by import ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def house(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with site(tmp_path_factory.mktemp("house"), browser) as house:
+        yield house
+
+
+@pytest.fixture
+def chat(house: Site) -> Iterator[Page]:
+    """The chat page of somebody without documents, its panel open."""
+    house.embeddings.free.set()
+    with house.opened() as page:
+        panel(page)
+        yield page

@@ -3,46 +3,22 @@
 from __future__ import annotations
 
 import io
-import shutil
 import zipfile
-from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from serve_apps.media import encode
-from tests.documents_browser import HANDBOOK, QUESTION, Site, ask, give, listed, panel, passage, site
+from tests.documents_browser import HANDBOOK, Site, ask, browser, chat, give, house, listed, panel, passage
 from tests.fake_clients import hum
 from ui.documents import retrieval
 
+__all__ = ["browser", "chat", "house"]
+
 HOSTILE = "<img src=x onerror=window.bad=1>"
 CHOICE = {"mode": "documents_first", "method": "hybrid", "collections": ["a"], "n_documents": 2}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def house(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with site(tmp_path_factory.mktemp("house"), browser) as house:
-        yield house
-
-
-@pytest.fixture
-def chat(house: Site) -> Iterator[Page]:
-    """The chat page of somebody without documents, its panel open."""
-    house.embeddings.free.set()
-    with house.opened() as page:
-        panel(page)
-        yield page
 
 
 # ---- what the chat is told -----------------------------------------------------------------------
@@ -208,125 +184,3 @@ def test_an_address_that_may_not_be_fetched_is_told(chat: Page) -> None:
     chat.get_by_label("Web address of a document").fill("http://127.0.0.1:1/secret")
     chat.get_by_label("Web address of a document").press("Enter")
     expect(chat.locator(".ray-docs-report")).to_contain_text("http://127.0.0.1:1/secret")
-
-
-# ---- collections and settings ------------------------------------------------------------------------
-
-
-def test_collections_are_made_chosen_renamed_and_deleted(chat: Page) -> None:
-    chat.get_by_role("button", name="New collection").click()
-    chat.get_by_label("Name of the new collection").fill("Contracts")
-    chat.get_by_label("Name of the new collection").press("Enter")
-    expect(chat.locator(".ray-docs-into")).to_have_text("Contracts")
-    give(chat, {"good.txt": b"Some words."})
-    expect(listed(chat)).to_have_count(1)
-    expect(chat.locator(".ray-docs-state")).to_have_text("1 · first")
-    chat.get_by_label("Search in Contracts").uncheck()
-    expect(chat.locator(".ray-docs-state")).to_have_text("")
-    chat.get_by_label("What to do with Contracts").click()
-    chat.get_by_role("button", name="Rename").click()
-    chat.get_by_label("New name").fill(HOSTILE)
-    chat.get_by_label("New name").press("Enter")
-    expect(chat.get_by_role("button", name=HOSTILE, exact=True)).to_be_visible()
-    chat.get_by_label(f"What to do with {HOSTILE}").click()
-    chat.get_by_role("button", name="Share with everybody").click()
-    expect(chat.locator(".ray-docs-collections")).to_contain_text("shared")
-    chat.get_by_label(f"What to do with {HOSTILE}").click()
-    chat.locator(".ray-docs-menu[open]").get_by_role("button", name="Delete").click()
-    chat.locator(".ray-docs-confirm").get_by_role("button", name="Delete").click()
-    expect(chat.locator(".ray-docs-told")).to_contain_text("Deleted. 0 of its 1 vector remain.")
-    expect(chat.locator(".ray-docs-collections > ul > li")).to_have_count(1)
-
-
-def test_an_address_presets_the_search(house: Site) -> None:
-    with house.opened(user="linked") as page:
-        panel(page)
-        give(page, {"Handbook.pdf": HANDBOOK})
-        expect(listed(page)).to_have_count(1)
-        [collection] = page.evaluate("fetch('../../v1/collections').then(r => r.json())")["data"]
-    query = f"?mode=documents_only&collections={collection['id']}&method=bm25&rerank=0&n_passages=3"
-    query += "&min_score=0.25"
-    with house.opened(query, user="linked") as page:
-        drawer = panel(page)
-        expect(drawer.get_by_label("Documents only")).to_be_checked()
-        drawer.get_by_text("How it searches").click()
-        expect(drawer.get_by_label("Find passages by", exact=True)).to_have_value("bm25")
-        expect(drawer.get_by_label("Read them again before choosing", exact=True)).not_to_be_checked()
-        expect(drawer.get_by_label("Passages to read", exact=True)).to_have_value("3")
-        expect(drawer.get_by_label("Lowest score", exact=True)).to_have_value("0.25")
-        ask(page, "Xylophones?")
-        expect(page.get_by_text("I found nothing about that in your documents.")).to_be_visible()
-
-
-def test_vectors_of_another_model_are_made_again(house: Site, chat: Page) -> None:
-    give(chat, {"one.txt": b"The first words."})
-    expect(listed(chat)).to_have_count(1)
-    before = house.embeddings.model
-    try:
-        house.embeddings.model = "Another 2M"
-        give(chat, {"two.txt": b"The second words."})
-        report = chat.locator(".ray-docs-report")
-        expect(report).to_contain_text("1 failed")
-        report.get_by_role("button", name="Index again").click()
-        expect(report).to_contain_text("is indexed again")
-        give(chat, {"two.txt": b"The second words."})
-        expect(listed(chat)).to_have_count(2)
-    finally:
-        house.embeddings.model = before
-
-
-def test_everything_can_be_done_with_keys_on_a_small_screen(house: Site) -> None:
-    with house.opened(viewport={"width": 360, "height": 740}, color_scheme="dark") as page:
-        page.locator(".ray-docs-open").focus()
-        page.keyboard.press("Enter")
-        expect(page.get_by_role("button", name="Close documents")).to_be_focused()
-        give(page, {"Handbook.pdf": HANDBOOK})
-        listed(page).locator("a").focus()
-        page.keyboard.press("Enter")
-        expect(passage(page).locator("body")).to_have_attribute("data-drawn", "true")
-        assert page.evaluate("document.documentElement.scrollWidth <= 360")
-        assert page.locator("dialog.ray-viewer").bounding_box() == {
-            "x": 0,
-            "y": 0,
-            "width": 360,
-            "height": 740,
-        }
-        page.keyboard.press("Escape")
-        expect(listed(page).locator("a")).to_be_focused()
-        page.keyboard.press("Escape")
-        expect(page.locator(".ray-docs-open")).to_be_focused()
-        expect(page.locator(".ray-docs")).to_be_hidden()
-
-
-def test_two_users_see_their_own(house: Site) -> None:
-    with house.opened(user="ann") as page:
-        panel(page)
-        give(page, {"Handbook.pdf": HANDBOOK})
-        address = listed(page).locator("a").evaluate("link => link.href")
-    with house.opened(user="bob") as page:
-        panel(page)
-        expect(page.locator(".ray-docs-none")).to_have_text("Nothing here yet.")
-        ask(page, QUESTION)
-        expect(page.get_by_text("I do not know.")).to_be_visible()
-        page.goto(address)
-        expect(page.get_by_role("heading")).to_have_text("This document was deleted.")
-
-
-def test_what_is_shared_can_be_read_and_not_changed(house: Site) -> None:
-    with house.opened(user="owner of it") as page:
-        panel(page)
-        give(page, {"Handbook.pdf": HANDBOOK})
-        expect(listed(page)).to_have_count(1)
-        page.get_by_label("What to do with Documents").click()
-        page.get_by_role("button", name="Share with everybody").click()
-        expect(page.locator(".ray-docs-collections")).to_contain_text("1 · shared")
-    with house.opened(user="guest") as page:
-        panel(page)
-        shared = page.locator(".ray-docs-collections li").filter(has_text="by owner of it")
-        expect(shared.locator("details")).to_have_count(0)
-        shared.get_by_role("button").click()
-        expect(listed(page).locator("a")).to_have_text("Handbook.pdf")
-        expect(listed(page).get_by_role("button")).to_have_count(0)
-        expect(page.locator(".ray-docs-drop")).to_be_hidden()
-        ask(page).click()
-        expect(passage(page).locator("body")).to_have_attribute("data-drawn", "true")
