@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -232,6 +234,11 @@ async def test_a_map_that_nobody_waits_for_ends_its_process(
     async with aclosing(Layouts().of(random)) as steps:
         assert await anext(steps) < 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_page_never_holds_what_lays_maps_out() -> None:
+    code = "import sys, ui.embeddings; sys.exit('sklearn' in sys.modules)"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, cwd=Path(__file__).parent.parent)
 
 
 def test_clusters_are_named_by_what_sets_them_apart() -> None:

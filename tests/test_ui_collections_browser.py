@@ -78,6 +78,8 @@ def test_columns_moves_reasons_and_comparison(page: Page, tmp_path: Path) -> Non
         )
         page.get_by_text("Clear", exact=True).click()
         expect(page.locator(".ray-heat:visible")).to_have_count(0)
+        page.get_by_text("Only one embedding model is deployed").click()
+        expect(page.get_by_text("import_path: serve_apps.embeddings:app")).to_be_visible()
 
 
 def test_settings_ask_again(page: Page, tmp_path: Path) -> None:
@@ -145,25 +147,28 @@ def test_stop_leaves_the_first_map(page: Page, tmp_path: Path) -> None:
         expect(page.locator(".ray-space")).to_have_attribute("data-refined", "false")
 
 
-@pytest.mark.parametrize("choice", ["Passages, CSV", "Passages and vectors, Parquet", "Results, CSV"])
-def test_files_are_offered(page: Page, tmp_path: Path, choice: str) -> None:
+def test_files_are_offered(page: Page, tmp_path: Path) -> None:
     with collections_page(tmp_path, fruit_and_tools) as address:
         opened(page, address)
         ask(page, "apple")
         page.get_by_role("button", name="Download").first.click()
-        page.get_by_label("What", exact=True).click()
-        page.get_by_role("option", name=choice, exact=True).click()
-        with page.expect_download() as download:
-            page.locator("#ray-save-collection").click()
-        path = tmp_path / download.value.suggested_filename
-        download.value.save_as(path)
-        if path.suffix == ".parquet":
-            assert len(parquet.read_table(path)) == 7
-        else:
-            with path.open(encoding="utf-8", newline="") as file:
+        assert len(parquet.read_table(downloaded(page, tmp_path, "Passages and vectors, Parquet"))) == 7
+        for choice in ("Passages, CSV", "Results, CSV"):
+            with downloaded(page, tmp_path, choice).open(encoding="utf-8", newline="") as file:
                 rows = list(csv.DictReader(file))
             assert ("column" in rows[0]) == choice.startswith("Results")
             assert {row["document"] for row in rows} == {"fruit.txt", "tools.txt"}
+
+
+def downloaded(page: Page, folder: Path, choice: str) -> Path:
+    """The file that the browser gets for a choice."""
+    page.get_by_label("What", exact=True).click()
+    page.get_by_role("option", name=choice, exact=True).click()
+    with page.expect_download() as download:
+        page.locator("#ray-save-collection").click()
+    path = folder / download.value.suggested_filename
+    download.value.save_as(path)
+    return path
 
 
 def test_two_users_never_meet(page: Page, tmp_path: Path) -> None:
@@ -260,10 +265,3 @@ def test_two_models_side_by_side(page: Page, tmp_path: Path, monkeypatch: pytest
         expect(page.locator(".ray-agreement")).to_contain_text("1.00")
         expect(page.locator(".ray-column h3")).to_have_text(["embeddings", "embeddings-2"])
         expect(page.locator(".ray-heat:visible")).to_have_count(2)
-
-
-def test_one_model_says_how_to_add_another(page: Page, tmp_path: Path) -> None:
-    with collections_page(tmp_path, fruit_and_tools) as address:
-        opened(page, address)
-        page.get_by_text("Only one embedding model is deployed").click()
-        expect(page.get_by_text("import_path: serve_apps.embeddings:app")).to_be_visible()

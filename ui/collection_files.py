@@ -59,7 +59,7 @@ class _Parquet:
     """A row group a batch; the schema is that of the first."""
 
     def __init__(self, path: Path) -> None:
-        # Here and not above: 60 MB that a page needs only when somebody takes a Parquet file.
+        # Here and not above: the writer is memory that a page needs only when somebody takes such a file.
         import pyarrow as pa  # noqa: PLC0415
         from pyarrow import parquet  # noqa: PLC0415
 
