@@ -32,6 +32,10 @@ N_CONNECTIONS = 8
 """Of one process, at most; callers that use more threads wait for one."""
 _ADVISORY_LOCK = 0x7261_7964
 """Which of PostgreSQL's advisory locks migrations take."""
+_READING: dict[str, dict[str, Any]] = {
+    "sqlite": {"raydio_reading": True},
+    "postgresql": {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
+}
 
 metadata = MetaData()
 """Tables register themselves here: `conversation_tables`, `catalogue_tables`."""
@@ -69,14 +73,19 @@ def opened(url: URL) -> Engine:
         event.listen(made, "connect", _set_up_sqlite)
         event.listen(made, "begin", _begin_sqlite)
     _forget_in_children(made)
-    migrate(made)
+    try:
+        migrate(made)
+    except BaseException:
+        made.dispose()
+        raise
     return made
 
 
 @contextmanager
 def reading(database: Engine) -> Iterator[Connection]:
     """A transaction that only reads: it sees one moment, and waits for nobody."""
-    with database.connect().execution_options(raydio_reading=True) as connection, connection.begin():
+    options = _READING[database.dialect.name]
+    with database.connect().execution_options(**options) as connection, connection.begin():
         yield connection
 
 

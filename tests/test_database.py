@@ -80,6 +80,15 @@ def test_readers_do_not_wait_for_a_writer(tmp_path: Path) -> None:
     made.dispose()
 
 
+def test_a_reader_sees_one_moment(database: Engine) -> None:
+    count = text("SELECT count(*) FROM conversation_writers")
+    with databases.reading(database) as reader:
+        assert reader.scalar(count) == 0
+        with databases.writing(database) as writer:
+            writer.execute(text("INSERT INTO conversation_writers VALUES ('a', '', 1, 0)"))
+        assert reader.scalar(count) == 0
+
+
 def test_a_failed_transaction_leaves_nothing(database: Engine) -> None:
     def fail() -> None:
         with databases.writing(database) as connection:
