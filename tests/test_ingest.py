@@ -29,6 +29,7 @@ from serve_apps.ingest_files import FoundFile
 from serve_apps.ingest_shelf import Draft, Shelf
 from serve_apps.knowledge import KnowledgeStage
 from serve_apps.settings import settings
+from serve_apps.web_addresses import AddressRules
 from serve_apps.wire import Vectors
 from serve_apps.wire_knowledge import (
     FileAdded,
@@ -44,6 +45,7 @@ from serve_apps.wire_knowledge import (
 )
 from tests.fake_clients import FakeEmbeddings, FakeStt, card, hum
 from tests.knowledge import made_knowledge, searched
+from tests.web_site import Site, loopback
 
 OWNER = "owner"
 FOX = b"# Foxes\n\nThe quick brown fox jumps over the lazy dog.\n"
@@ -240,6 +242,31 @@ async def test_an_archive_is_opened_and_what_is_in_it_named_by_it(box: Box) -> N
     events = await box.ingest({"all.zip": outer, "owl.txt": OWL})
     assert await box.names() == ["all.zip/fox.md", "all.zip/more/inner.zip/deep.txt", "owl.txt"]
     assert report(events).n_failed == 0
+    assert spooled() == []
+
+
+# ---- web addresses -----------------------------------------------------------------------------
+
+
+async def test_a_page_is_fetched_and_remembers_where_it_came_from(box: Box) -> None:
+    site = Site()
+    page = b"<html><body><h1>Foxes</h1><p>The quick brown fox jumps over the lazy dog.</p></body></html>"
+    site.says("/fox", page, "content-type: text/html")
+    server = await asyncio.start_server(site.answer, "127.0.0.1", 0)
+    url = f"http://site.example:{server.sockets[0].getsockname()[1]}/fox"
+    rules = AddressRules(private_addresses=True, resolver=loopback)
+    conductor = IngestConductor(box.stt, box.embeddings, box.knowledge, IngestArgs(), rules=rules)
+    async with server:
+        events = await heard(conductor, box.request({}, urls=(url, "http://169.254.169.254/")))
+        again = await heard(conductor, box.request({}, urls=(url,)))
+    (added,), (failed,) = of(events, FileAdded), of(events, FileFailed)
+    assert (added.document.name, added.document.kind, added.document.url) == (
+        "site.example/fox.html",
+        "html",
+        url,
+    )
+    assert (failed.name, failed.code) == ("http://169.254.169.254/", "address_refused")
+    assert of(again, FileSkipped)
     assert spooled() == []
 
 

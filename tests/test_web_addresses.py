@@ -20,6 +20,7 @@ from serve_apps.args import IngestArgs
 from serve_apps.errors import AddressRefused, DocumentTooLarge, DocumentUnreadable
 from serve_apps.ingest_web import WebFetcher, name_of
 from serve_apps.web_addresses import AddressRules, Destination
+from tests.web_site import Site, loopback
 
 PUBLIC = "93.184.216.34"
 
@@ -85,10 +86,6 @@ REFUSED = [
 ]
 
 
-async def loopback(_host: str, _port: int) -> list[str]:
-    return ["127.0.0.1"]
-
-
 async def public(host: str, _port: int) -> list[str]:
     return ["127.0.0.1"] if host.startswith("localhost") else [PUBLIC]
 
@@ -150,33 +147,6 @@ async def test_names_that_lead_nowhere_are_said() -> None:
 
 
 # ---- fetching ----------------------------------------------------------------------------------
-
-
-class Site:
-    """A web server on loopback that answers paths with raw bytes, and remembers what it was asked."""
-
-    def __init__(self) -> None:
-        self.answers: dict[str, bytes] = {}
-        self.asked: list[str] = []
-        self.port = 0
-        self.stuck = asyncio.Event()
-
-    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        self.asked.append(head)
-        path = head.split()[1]
-        writer.write(self.answers.get(path, b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"))
-        await writer.drain()
-        if path == "/stuck":
-            await self.stuck.wait()
-        writer.close()
-
-    def says(self, path: str, body: bytes, *headers: str) -> None:
-        lines = ["HTTP/1.1 200 OK", f"content-length: {len(body)}", *headers]
-        self.answers[path] = "\r\n".join(lines).encode() + b"\r\n\r\n" + body
-
-    def redirects(self, path: str, to: str) -> None:
-        self.answers[path] = f"HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n".encode()
 
 
 @pytest.fixture
