@@ -197,15 +197,11 @@ def _board(clients: Clients, *, main: bool) -> gr.HTML:
 
 
 def _small_heat() -> gr.HTML:
-    """Wide enough to be read: on a phone one stands below the other."""
-    return gr.HTML(
-        None,
-        html_template=_heat("As found"),
-        js_on_load=_script("heat"),
-        apply_default_css=False,
-        scale=1,
-        min_width=300,
-    )
+    """One of two side by side; on a phone one stands below the other."""
+    with gr.Column(min_width=260):
+        return gr.HTML(
+            None, html_template=_heat("As found"), js_on_load=_script("heat"), apply_default_css=False
+        )
 
 
 def _heat(given: str) -> str:
