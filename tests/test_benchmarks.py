@@ -12,7 +12,8 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
-from benchmarks import plot, rules, table
+from benchmarks import library, line_server, machine, plot, rules, table
+from benchmarks.engine_process import engine_process
 from benchmarks.microphone import HANGOVER_S, PIECE_S, Microphone, Speech, Uplink, noise, trimmed
 from benchmarks.mock_engine import TOKEN, MockLlm
 from benchmarks.mock_voice import LOG, SLOWLY, VoiceLlm, VoiceTts, heard, spoken_s
@@ -252,3 +253,57 @@ async def test_a_mock_model_writes_down_when_it_is_stopped(
     notes = [line.split() for line in (tmp_path / LOG).read_text().splitlines()]
     assert [what for what, _ in notes] == ["began", "stopped"]
     assert float(notes[0][1]) < float(notes[1][1]) <= time.perf_counter()
+
+
+# ---- documents -------------------------------------------------------------------------------------
+
+
+def test_the_library_is_the_same_every_time_and_repeats_nothing() -> None:
+    texts = [library.section_text(number) for number in range(300)]
+    assert texts == [library.section_text(number) for number in range(300)]
+    assert len(set(texts)) == 300
+    assert max(map(len, texts)) < 575
+    assert len({library.place(number) for number in range(20_000)}) == 20_000
+
+
+def test_the_library_has_every_kind_of_file_and_as_many_sections_as_asked() -> None:
+    files = list(library.files(95, first=30))
+    assert [file.name for file in files] == [
+        "report-0001.md",
+        "report-0002.pdf",
+        "report-0003.txt",
+        "report-0004.md",
+    ]
+    assert files[1].data.startswith(b"%PDF")
+    assert files[0].data.decode().count("## The ") == 30
+    assert files[3].data.decode().count("## The ") == 5
+
+
+def test_questions_are_about_sections_all_over_the_library() -> None:
+    asked = library.questions(10, 1000)
+    assert len(set(asked)) == 10
+    assert all(question.startswith("When does the ") for question in asked)
+    assert len(library.questions(10, 3)) == 10
+
+
+def test_a_process_answers_lines_with_numbers(tmp_path: Path) -> None:
+    script = (
+        "import asyncio\nfrom benchmarks import line_server\n"
+        "async def twice(number: str) -> float: print('noise'); return 2.0 * float(number)\n"
+        "async def both(number: str) -> list[float]: return [float(number)] * 2\n"
+        "line_server.keep_stdout()\n"
+        "asyncio.run(line_server.serve({'twice': twice, 'both': both}))\n"
+    )
+    (tmp_path / "echo_numbers.py").write_text(script)
+    path = f"{tmp_path}:{Path(line_server.__file__).parents[1]}"
+    with engine_process("echo_numbers", environment={"PYTHONPATH": path}) as process:
+        assert process.ask("twice 21") == 42
+        assert process.values("both 3") == [3, 3]
+
+
+def test_memory_can_be_told_apart_by_command_line() -> None:
+    with engine_process("benchmarks.servers.embedding_engines", environment={"RAYDIO_TEST": "memory"}):
+        every = machine.pss_mb("RAYDIO_TEST", "memory")
+        assert every > 10
+        assert machine.pss_mb("RAYDIO_TEST", "memory", "embedding_engines") == pytest.approx(every, rel=0.5)
+        assert machine.pss_mb("RAYDIO_TEST", "memory", "no such word") == 0
