@@ -81,7 +81,8 @@ def _replaced(value: Any, placeholders: dict[int, str]) -> Any:
 
 
 def _notice(missing: list[str]) -> str:
-    scripts = sorted({unicodedata.name(c, "UNKNOWN").split()[0].capitalize() for c in missing})
+    words = {unicodedata.name(c, "UNKNOWN").split()[0] for c in missing}
+    scripts = sorted(word if len(word) <= len("CJK") else word.capitalize() for word in words)
     n_more = len(scripts) - 5
     more = f" and {n_more} more" if n_more > 0 else ""
     what = "a character" if len(missing) == 1 else f"{len(missing)} characters"
