@@ -21,6 +21,7 @@ from tests.serve.test_clients import same_home, seen
 __all__ = ["same_home"]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 N_TABS = 40
+UNWATCHED_S = 4
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ async def url(deploy: Deploy, log: Path) -> str:
                     "name": "front",
                     "route_prefix": "/",
                     "import_path": "serve_apps.front:app",
-                    "args": {"pages": ["home", "chat"]},
+                    "args": {"pages": ["home", "chat"], "conversations": {"unwatched_s": UNWATCHED_S}},
                 },
                 {"name": "llm", "route_prefix": None, "import_path": "serve_apps.llm:app", "args": args},
             ]
@@ -59,7 +60,7 @@ async def page(url: str) -> AsyncIterator[Page]:
     chromium = os.environ.get("RAYDIO_CHROMIUM") or shutil.which("chromium")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = await browser.new_page()
+        page = await (await browser.new_context()).new_page()
         await page.goto(f"{url}/ui/chat/?token={token()}")
         yield page
         await browser.close()
@@ -79,11 +80,25 @@ async def test_stop_stops_the_model(page: Page, log: Path) -> None:
     assert await seen(log, lambda text: text.count("stopped") == before + 1)
 
 
-async def test_closing_the_tab_stops_the_model(page: Page, log: Path) -> None:
+async def test_closing_the_tab_stops_the_model_when_nobody_comes_back(page: Page, log: Path) -> None:
     before = log.read_text().count("stopped")
     await ask(page, "hello")
     await expect(page.get_by_text("w3").first).to_be_visible()
     await page.close()
+    assert await seen(log, lambda text: text.count("stopped") == before + 1)
+
+
+async def test_who_comes_back_joins_the_running_answer(page: Page, log: Path) -> None:
+    before = log.read_text().count("stopped")
+    await ask(page, "hello")
+    await expect(page.get_by_text("w3").first).to_be_visible()
+    again = await page.context.new_page()
+    await again.goto(page.url)
+    await page.close()
+    await expect(again.get_by_text("w3").first).to_be_visible()
+    assert log.read_text().count("stopped") == before
+    await again.get_by_role("button", name="Stop").click()
+    await expect(again.get_by_text("Stopped")).to_be_visible()
     assert await seen(log, lambda text: text.count("stopped") == before + 1)
 
 
