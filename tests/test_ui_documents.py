@@ -27,10 +27,17 @@ CHOICE = {"mode": "documents_first", "method": "hybrid", "collections": ["a"], "
 @pytest.mark.parametrize(
     "choice",
     [None, "x", [], {}, {**CHOICE, "n_documents": 0}, {**CHOICE, "mode": "no_documents"},
-     {**CHOICE, "mode": "x"}, {**CHOICE, "method": "sql"}],
+     {**CHOICE, "mode": "x"}, {**CHOICE, "method": "sql"},
+     {**CHOICE, "collections": []}],
 )  # fmt: skip
 def test_without_documents_nothing_is_searched(choice: object) -> None:
     assert retrieval(choice) is None
+
+
+def test_who_wants_nothing_but_documents_is_told_that_there_are_none() -> None:
+    found = retrieval({**CHOICE, "mode": "documents_only", "n_documents": 0})
+    assert found is not None
+    assert found.mode == "documents_only"
 
 
 def test_what_a_browser_says_is_checked() -> None:
@@ -111,6 +118,7 @@ def test_a_folder_is_added_by_its_paths_and_files_can_be_dropped(chat: Page, tmp
     (tmp_path / "notes" / "deep").mkdir(parents=True)
     (tmp_path / "notes" / "one.md").write_text("# One\n\nThe first note.")
     (tmp_path / "notes" / "deep" / "two.txt").write_text("The second note.")
+    (tmp_path / "notes" / ".hidden").write_text("Nobody's business.")
     chat.locator(".ray-docs-folder").set_input_files(tmp_path / "notes")
     expect(listed(chat).locator("a")).to_have_text(["notes/deep/two.txt", "notes/one.md"])
     dropped = chat.evaluate_handle(

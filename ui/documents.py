@@ -81,15 +81,19 @@ def _samples() -> Callable[[Any], list[dict[str, str]]]:
 
 def retrieval(choice: Any) -> Retrieval | None:
     """A turn's use of documents from what the panel's script says, which a browser may have changed."""
-    if not isinstance(choice, dict) or not choice.get("n_documents"):
+    if not isinstance(choice, dict):
         return None
     mode: Any = choice.get("mode")
     method: Any = choice.get("method", "hybrid")
-    if mode not in get_args(KnowledgeMode) or mode == "no_documents" or method not in get_args(SearchMethod):
+    collections = tuple(str(id_) for id_ in choice.get("collections") or ())[:MOST_COLLECTIONS]
+    known = mode in get_args(KnowledgeMode) and method in get_args(SearchMethod)
+    if not known or not collections or mode == "no_documents":
         return None
+    if mode == "documents_first" and not choice.get("n_documents"):
+        return None  # whoever wants nothing but documents is told that there are none
     return Retrieval(
         mode=mode,
-        collections=tuple(str(id_) for id_ in choice.get("collections") or ())[:MOST_COLLECTIONS],
+        collections=collections,
         method=method,
         rerank=bool(choice.get("rerank", True)),
         n_passages=_whole(choice.get("n_passages")),

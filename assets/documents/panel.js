@@ -7,14 +7,14 @@ Object.assign(kept, asked);
 // ---- what the chat is told -------------------------------------------------------------------------
 const WORDS = { documents_first: "first", documents_only: "only", no_documents: "not used" };
 const tell = () => {
-  const { mode, method, rerank, n_passages, min_score, n_documents } = kept;
-  const chosen = collections.searched;
-  props.value = { mode, method, rerank, n_passages, min_score, n_documents, collections: chosen.map(({ id }) => id) };
+  const { mode, method, rerank, n_passages, min_score, n_documents, searched } = kept;
+  props.value = { mode, method, rerank, n_passages, min_score, n_documents, collections: searched };
   find(".ray-docs-state").textContent = n_documents ? `${n_documents} · ${WORDS[mode]}` : "";
   opener.dataset.used = String(n_documents > 0 && mode !== "no_documents");
   try { localStorage.setItem(KEY, JSON.stringify(kept)); } catch { /* private window: this tab only */ }
 };
 const recount = () => {
+  kept.searched = collections.searched.map(({ id }) => id);
   kept.n_documents = collections.searched.reduce((n, { n_documents }) => n + n_documents, 0);
   find("[data-act=sample]").hidden = collections.all.some(({ n_documents }) => n_documents > 0);
   tell();
@@ -42,7 +42,9 @@ const offer_reindex = () => {
 
 // ---- adding ----------------------------------------------------------------------------------------
 // Files may be given before the collections are known: they wait, and are never dropped in silence.
-const add = async (files) => {
+const HIDDEN = /(^|\/)\.[^/]*(\/|$)/; // a folder's own business: .git, .DS_Store
+const add = async (given) => {
+  const files = given.filter(({ name, file }) => !file || !name.includes("/") || !HIDDEN.test(name));
   if (!collections.open && files.length) await collections.load();
   if (!files.length) return;
   if (collections.open) uploads.add(collections.open.id, files);

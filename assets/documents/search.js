@@ -20,7 +20,8 @@ const FIELDS = [
 const kept_settings = () => {
   let stored = {};
   try { stored = JSON.parse(localStorage.getItem(KEY) ?? "{}") ?? {}; } catch { /* private window, or not ours */ }
-  return { ...STANDARD, unsearched: [], open: "", n_documents: 0, ...stored };
+  const lists = Object.fromEntries(["unsearched", "searched"].map((name) => [name, Array.isArray(stored[name]) ? stored[name] : []]));
+  return { ...STANDARD, open: "", n_documents: 0, ...stored, ...lists };
 };
 const number_or_null = (text) => (text === null || text === "" || !Number.isFinite(Number(text)) ? null : Number(text));
 // What the address asks for; null where it says nothing.
