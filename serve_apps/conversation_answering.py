@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from contextvars import Context
 from dataclasses import replace
 
@@ -76,8 +76,9 @@ class Answering:
         running = self._running.get(conversation_id)
         local = running is not None and running.user == user
         events = self._joined(running) if running and local else self._polled(user, conversation_id)
-        async for event in events:
-            yield event
+        async with aclosing(events):
+            async for event in events:
+                yield event
 
     async def stop(self, user: str, conversation_id: str) -> None:
         """See `Conversations.stop`; ends when the end is stored."""
