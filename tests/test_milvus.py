@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import grpc
 import numpy as np
 import pytest
+from milvus_lite.adapter.grpc.servicer import MilvusServicer
+from milvus_lite.db import MilvusLite
+from pymilvus.grpc_gen import milvus_pb2_grpc
 
 from serve_apps.args import KnowledgeArgs
 from serve_apps.contracts_knowledge import SearchScope
@@ -189,3 +196,61 @@ def test_nothing_answers_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
         settings.cache_clear()
         with pytest.raises(StageUnavailable, match="does not answer"):
             MilvusStore(KnowledgeArgs()).names()
+
+
+class _Door(grpc.ServerInterceptor):  # type: ignore[misc]
+    """Lets in who has the token."""
+
+    def __init__(self, token: str) -> None:
+        self._expected = base64.b64encode(token.encode()).decode()
+        self._refused = grpc.unary_unary_rpc_method_handler(
+            lambda _, context: context.abort(grpc.StatusCode.UNAUTHENTICATED, "wrong token")
+        )
+
+    def intercept_service(self, continuation: Any, details: Any) -> Any:
+        given = dict(details.invocation_metadata).get("authorization")
+        return continuation(details) if given == self._expected else self._refused
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """Address and certificate of a server with TLS and the token `anna:secret`."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject, *files],
+        check=True,
+        capture_output=True,
+    )
+    database = MilvusLite(str(tmp_path / "guarded"))
+    made = grpc.server(ThreadPoolExecutor(2), interceptors=[_Door("anna:secret")])
+    milvus_pb2_grpc.add_MilvusServiceServicer_to_server(MilvusServicer(database), made)
+    credentials = grpc.ssl_server_credentials([(key.read_bytes(), certificate.read_bytes())])
+    port = made.add_secure_port("localhost:0", credentials)
+    made.start()
+    yield f"https://localhost:{port}", certificate
+    made.stop(grace=1).wait()
+    database.close()
+
+
+def test_a_server_behind_tls_and_a_token(guarded: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    uri, certificate = guarded
+    monkeypatch.setenv("MILVUS_URI", uri)
+    monkeypatch.setattr("serve_apps.engines.milvus.CALL_TIMEOUT_S", 1.0)
+
+    def names(token: str, certificate: str) -> set[str]:
+        monkeypatch.setenv("MILVUS_TOKEN", token)
+        monkeypatch.setenv("MILVUS_CA_FILE", certificate)
+        settings.cache_clear()
+        made = MilvusStore(KnowledgeArgs())
+        try:
+            return made.names()
+        finally:
+            made.close()
+
+    assert names("anna:secret", str(certificate)) == set()
+    with pytest.raises(StageUnavailable, match="does not answer"):
+        names("anna:secret", "")
+    with pytest.raises(StageUnavailable, match="MILVUS_TOKEN"):
+        names("anna:guess", str(certificate))

@@ -187,8 +187,8 @@ class MilvusStore:
 
     def _connect(self) -> MilvusClient:
         if self._embedded is not None:
-            return MilvusClient(self._embedded.uri, timeout=CALL_TIMEOUT_S, **self._options)
-        given: dict[str, Any] = {"uri": settings().milvus_uri}
+            return MilvusClient(self._embedded.uri, timeout=CALL_TIMEOUT_S, dedicated=True, **self._options)
+        given: dict[str, Any] = {"uri": settings().milvus_uri, "dedicated": True}
         if (token := settings().milvus_token) is not None:
             given["token"] = token.get_secret_value()
         if settings().milvus_ca_file:
@@ -254,7 +254,7 @@ def _translated(error: Exception) -> StageUnavailable | StageFailed:
         return StageUnavailable(
             "knowledge",
             "The vector store does not answer.",
-            "Look whether Milvus runs at MILVUS_URI; what was stored is safe.",
+            "Look whether Milvus runs at MILVUS_URI and lets MILVUS_TOKEN in; what was stored is safe.",
             RETRY_S,
         )
     return StageFailed("knowledge", f"The vector store failed: {error}.", "The replica's log has more.")
