@@ -66,8 +66,8 @@ const link_of = (item) => {
   }
   return link;
 };
-const tag_of = (name, act) => {
-  const tag = button("ray-chat-tag", name, `Only with the tag ${name}`, act);
+const label_of = (kind, name, label, act) => {
+  const tag = button(`ray-chat-${kind}`, name, label, act);
   tag.dir = "auto";
   tag.tabIndex = -1;
   return tag;
@@ -79,7 +79,7 @@ const choice_of = (item) => {
   box.setAttribute("aria-label", `Select ${item.title}`);
   return box;
 };
-const line = (item, { on_tag }) => {
+const line = (item, { filter }) => {
   const node = make("li", "ray-chat-item");
   node.dataset.id = item.id;
   if (view.selecting) node.append(choice_of(item));
@@ -91,9 +91,11 @@ const line = (item, { on_tag }) => {
   node.append(menu);
   const labels = make("div", "ray-chat-tags");
   if (item.folder && !view.by_folder && view.folder === null) {
-    labels.append(make("span", "ray-chat-folder", item.folder));
+    const act = () => filter({ folder: item.folder });
+    labels.append(label_of("folder", item.folder, `Only in the folder ${item.folder}`, act));
   }
-  labels.append(...item.tags.filter((tag) => tag !== view.tag).map((tag) => tag_of(tag, () => on_tag(tag))));
+  labels.append(...item.tags.filter((tag) => tag !== view.tag).map((tag) =>
+    label_of("tag", tag, `Only with the tag ${tag}`, () => filter({ tag }))));
   if (labels.childElementCount) node.append(labels);
   return node;
 };

@@ -17,7 +17,7 @@ const draw = () => {
     const heading = make("h2", "ray-history-group", name);
     heading.dir = "auto";
     const lines = make("ul");
-    lines.append(...items.map((item) => line(item, { on_tag: (tag) => filter({ tag }) })));
+    lines.append(...items.map((item) => line(item, { filter })));
     return [heading, lines];
   }));
   if (!view.items.length) list.append(make("p", "ray-history-empty", is_filtered() ? NOTHING : EMPTY));
@@ -114,7 +114,7 @@ part("list").addEventListener("focusin", ({ target }) => {
   if (!item || item.id === view.focus) return;
   for (const node of part("list").querySelectorAll("[tabindex='0']")) node.tabIndex = -1;
   view.focus = item.id;
-  for (const node of row_of(item.id).querySelectorAll("a, .ray-chat-menu, .ray-chat-tag")) node.tabIndex = 0;
+  for (const node of row_of(item.id).querySelectorAll("a, .ray-chat-menu, .ray-chat-tags button")) node.tabIndex = 0;
 });
 const walk = (key) => {
   const links = [...part("list").querySelectorAll(".ray-chat-link")];
