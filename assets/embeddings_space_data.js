@@ -108,7 +108,7 @@ const load = (value) => {
   byKey = new Map([...of.keys()].map((i) => [key(i), i]));
   if (!same) hidden = new Set();
   at = -1; view = { zoom: 1, x: 0, y: 0 }; tip.hidden = true; figure.hidden = false;
-  figure.dataset.points = String(n); figure.dataset.refined = String(data.clusters.length > 0);
+  figure.dataset.points = String(n); figure.dataset.refined = String(data.refined);
   list(); caption(); seek(); redraw();
   if (table.open) tabulate();
   send("raydio:spread", {});

@@ -60,6 +60,7 @@ class Points:
             "xy": _packed(projection.plane(self.vectors) * FINE),
             "clusters": [],
             "labels": "",
+            "refined": False,
         }
 
     def refined(self, layout: Layout) -> dict[str, Any]:
@@ -69,6 +70,7 @@ class Points:
         return {
             "xy": _packed(layout.xy * FINE),
             "labels": _packed(labels),
+            "refined": True,
             "clusters": [names.get(i, "") for i in range(max(names, default=-1) + 1)],
         }
 

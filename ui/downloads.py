@@ -17,7 +17,7 @@ from ui.collection_files import RESULT_CHOICES, write_collections, write_results
 from ui.library import chosen
 from ui.playground_controls import Controls, Values
 from ui.search_columns import rankings
-from ui.stats import progress_line
+from ui.stats import progress_line, size
 from ui.user import user_of
 from ui.work import Work
 
@@ -82,4 +82,4 @@ def _progress(shares: list[float]) -> Any:
 
 
 def _note(path: Path) -> str:
-    return f'<p class="ray-quiet" role="status">Written: {path.name}, {path.stat().st_size / 1e6:.1f} MB.</p>'
+    return f'<p class="ray-quiet" role="status">Written: {path.name}, {size(path.stat().st_size)}.</p>'

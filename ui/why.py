@@ -49,7 +49,7 @@ def _html(known: Evidence) -> str:
 def _text(known: Evidence) -> str:
     found = _terms(known)
     # Words that every text has would hide those that matter.
-    counting = [term for term in found if term.weight] or found
+    counting = [term for term in found if term.weight] if known.statistics else found
     marked = _marked(known.passage.text, counting)
     return f'<blockquote class="ray-why-text" dir="auto">{marked}</blockquote>'
 
