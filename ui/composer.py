@@ -23,8 +23,10 @@ SETTINGS_ID = "ray-settings"
 _FOLD = f"""
 const button = element.querySelector("button");
 button.addEventListener("click", () => {{
-  const open = document.getElementById("{SETTINGS_ID}").classList.toggle("ray-open");
+  const settings = document.getElementById("{SETTINGS_ID}");
+  const open = settings.classList.toggle("ray-open");
   button.setAttribute("aria-expanded", String(open));
+  if (open) settings.scrollIntoView({{ block: "nearest" }});
 }});
 """
 EXAMPLES = (
