@@ -48,7 +48,7 @@ INGEST = {
 }  # fmt: skip
 """The conductor of documents on their way in, and its parts."""
 COMMAND = {
-    "cli", "cli_documents", "documents_client",
+    "cli", "cli_documents", "cli_eval", "documents_client",
     "launch", "live_table", "fetching", "serve_logs", "attached", "machine", "processes", "run_state",
     "ray_environment", "local_ray", "supervisor", "weights", "wheels",
 }  # fmt: skip
