@@ -362,6 +362,6 @@ def fake_clients(**replaced: Any) -> Clients:
         "ingest": None,
         "conversations": None,
         "cluster": FakeCluster(),
-        "embeddings_of": lambda name: FakeEmbeddings(),
+        "embeddings_of": lambda _name: FakeEmbeddings(),
     }
     return Clients(**{**parts, **replaced})

@@ -27,7 +27,7 @@ PURPOSES = {
     "voice": "Hold to talk; the answer is spoken while it is still being written.",
     "stt": "Turn a recording or your microphone into text, with word times and subtitles.",
     "tts": "Turn text into speech that starts playing at once. Choose voice, language and speed.",
-    "embeddings": "Search your documents in several ways side by side, see why a passage was found, and a map of them all.",
+    "embeddings": "Search your documents in several ways side by side; see why, and see them on a map.",
 }
 WORKS = {"front": "Pages, API and conductors"}
 COLUMNS = ("Application", "Status", "Model", "Engine", "Size", "Licence", "Replicas", "Last request")

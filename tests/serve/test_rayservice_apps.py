@@ -197,10 +197,12 @@ def test_documents_are_added_found_and_answered_from(address: str) -> None:
     """Every arrow of a turn over documents is a handle here; the model says its question back."""
     with httpx.Client(base_url=address, headers=HEADERS, timeout=60) as client:
         collection = client.get("/v1/collections").json()["data"][0]["id"]
-        file = {"files": ("observatory.md", b"# Opening hours\n\nThe observatory opens at nine in the evening.\n")}
+        text = b"# Opening hours\n\nThe observatory opens at nine in the evening.\n"
+        file = {"files": ("observatory.md", text)}
         report = client.post(f"/v1/collections/{collection}/documents", files=file).json()
         assert report["n_added"] == 1, report
-        answer = client.post("/chat", json={"query": "when does the observatory open", "min_score": -1}).json()
+        question = {"query": "when does the observatory open", "min_score": -1}
+        answer = client.post("/chat", json=question).json()
         assert "observatory.md" in answer["sources"][0]["title"]
         assert "opens at nine" in answer["response"]
         page = client.get("/" + answer["sources"][0]["url"], headers={"accept": "text/html"})
