@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import statistics
 import time
 
 import numpy as np
@@ -9,6 +11,7 @@ import numpy as np
 from benchmarks import library
 from serve_apps.access import OWNER
 from serve_apps.contracts_knowledge import Knowledge, SearchRequest
+from serve_apps.errors import StageError
 from serve_apps.wire import Vectors
 from serve_apps.wire_knowledge import NewDocument, Page, Passage, SearchMethod
 
@@ -19,6 +22,9 @@ N_QUERIES_FROM = 10_000
 LIMIT = 12
 """What a search gives the reranker, the product's default."""
 MODEL = "random"
+SETTLE_S, LOOK_EVERY_S = 240.0, 3.0
+SETTLED = 1.2
+"""Searches of two looks that differ by less: the store has done what it does after a flood of passages."""
 
 
 class ManyPassages:
@@ -36,6 +42,20 @@ class ManyPassages:
         started = time.perf_counter()
         for first in range(0, int(n_passages), DOCUMENT_PASSAGES):
             await self._add(collection_id, first)
+        return time.perf_counter() - started
+
+    async def settle(self, collection_id: str) -> float:
+        """Seconds until searches take no less time than a moment before: the index is built."""
+        started, last = time.perf_counter(), 0.0
+        while time.perf_counter() - started < SETTLE_S:
+            try:
+                now = statistics.median(await self.find(collection_id, "dense", "9"))
+            except StageError:
+                now = 0.0
+            if now and last and max(now, last) / min(now, last) < SETTLED:
+                break
+            last = now
+            await asyncio.sleep(LOOK_EVERY_S)
         return time.perf_counter() - started
 
     async def find(self, collection_id: str, method: SearchMethod, n_queries: str) -> list[float]:

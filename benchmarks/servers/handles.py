@@ -5,7 +5,7 @@
 passages; `retrieve COLLECTION plain|rerank N`: milliseconds of N searches; `added COLLECTION N`: how many
 milliseconds later the first word of N answers comes than when the model alone is asked the very same prompt;
 `fill COLLECTION N`: seconds for N passages with random vectors; `find COLLECTION METHOD N`: milliseconds of N
-searches among those.
+searches among those, `settle COLLECTION`: seconds until these have become as fast as they will be.
 """
 
 from __future__ import annotations
@@ -137,6 +137,7 @@ async def main() -> None:
             "retrieve": stages.retrieve,
             "added": stages.added,
             "fill": many.fill,
+            "settle": many.settle,
             "find": many.find,
         }
     )
