@@ -10,7 +10,7 @@ Promise: at most 1.25 times the floor.
 First word of an answer over HTTP, `POST /chat` with everything in between; promise: at most 600 ms. Peer:
 Open WebUI on the same files, model and embeddings, with as many passages. Searches over HTTP, both without
 a reranker.
-Searches among 100,000 passages with random vectors; how long it takes to add them, and then to build the index.
+Searches among 100,000 passages with random vectors; the time to add them, and then to build the index.
 Units: ms, s.
 """
 
