@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import statistics
 import time
 
 import numpy as np
@@ -22,9 +21,9 @@ N_QUERIES_FROM = 10_000
 LIMIT = 12
 """What a search gives the reranker, the product's default."""
 MODEL = "random"
-SETTLE_S, LOOK_EVERY_S = 240.0, 3.0
-SETTLED = 1.2
-"""Searches of two looks that differ by less: the store has done what it does after a flood of passages."""
+SETTLE_S, LOOK_EVERY_S, N_ALIKE = 240.0, 10.0, 3
+SETTLED = 1.5
+"""`N_ALIKE` looks at searches that differ by less: the store has done what it does after a flood of passages."""
 
 
 class ManyPassages:
@@ -46,15 +45,15 @@ class ManyPassages:
 
     async def settle(self, collection_id: str) -> float:
         """Seconds until searches take no less time than a moment before: the index is built."""
-        started, last = time.perf_counter(), 0.0
+        started, looks = time.perf_counter(), [0.0]
         while time.perf_counter() - started < SETTLE_S:
             try:
-                now = statistics.median(await self.find(collection_id, "dense", "9"))
+                looks.append(max(await self.find(collection_id, "dense", "9")))
             except StageError:
-                now = 0.0
-            if now and last and max(now, last) / min(now, last) < SETTLED:
+                looks.append(0.0)
+            last = looks[-N_ALIKE:]
+            if len(last) == N_ALIKE and min(last) and max(last) / min(last) < SETTLED:
                 break
-            last = now
             await asyncio.sleep(LOOK_EVERY_S)
         return time.perf_counter() - started
 
