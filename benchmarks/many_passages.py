@@ -23,7 +23,7 @@ LIMIT = 12
 MODEL = "random"
 SETTLE_S, LOOK_EVERY_S, N_ALIKE = 240.0, 10.0, 3
 SETTLED = 1.5
-"""`N_ALIKE` looks at searches that differ by less: the store has done what it does after a flood of passages."""
+"""`N_ALIKE` looks at searches that differ by less: the store has done its work after a flood of passages."""
 
 
 class ManyPassages:
