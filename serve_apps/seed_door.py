@@ -17,6 +17,7 @@ from ray.serve import Application
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve_apps.access import user_of
 from serve_apps.args import ApiArgs
@@ -200,6 +201,18 @@ def _json(content: dict[str, Any]) -> Response:
     return Response(orjson.dumps(content), media_type="application/json")
 
 
+class _WithoutSlash:
+    """Takes `/chat` for `/chat/`, below a route prefix, where a redirect would ask for the question again."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == scope.get("root_path"):
+            scope = {**scope, "path": f"{scope['path']}/"}
+        await self._app(scope, receive, send)
+
+
 def app(args: ApiArgs) -> Application:
     """The endpoint as an application of its own, with `/chat` as its route prefix."""
     del args
@@ -207,6 +220,7 @@ def app(args: ApiArgs) -> Application:
     def build() -> FastAPI:
         door = FastAPI(openapi_url=None)
         door.router.routes.extend(SeedDoor(over_handles().chat).routes("/"))
+        door.add_middleware(_WithoutSlash)
         return door
 
     return application("chat-door", build)
