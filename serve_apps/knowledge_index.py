@@ -120,8 +120,9 @@ class KnowledgeIndex:
                 self._remove(generation.store_name, keys)
             for key in keys:
                 self._inserted.pop(key, None)
-        self._removing.forget(leaving)
-        self._has_traces = True
+        if leaving:
+            self._removing.forget(leaving)
+            self._has_traces = True
         return Deleted(
             n_documents=len(leaving), n_passages=sum(one.n_passages for one in leaving), n_remaining=0
         )
@@ -239,8 +240,9 @@ class KnowledgeIndex:
             n_wanted,
             generation.collection_id,
         )
-        self._store.drop(generation.store_name)
-        self._store.create(generation.store_name, generation.dimensions)
+        if not self._store.is_shared:  # another replica may be writing to a server's
+            self._store.drop(generation.store_name)
+            self._store.create(generation.store_name, generation.dimensions)
         self._copy(generation, None)
 
     def _copy(self, generation: Generation, document_key: int | None) -> None:
