@@ -32,7 +32,7 @@ from serve_apps.wire_conversations import (
 if TYPE_CHECKING:  # the process that deploys needs no database
     from sqlalchemy import Engine
 
-    from serve_apps.conversation_host import Host
+    from serve_apps.conversation.host import Host
 
 MAX_ONGOING_CALLS = 1000
 """A watcher costs a coroutine; the models behind answers have their own, smaller limits."""
@@ -170,7 +170,7 @@ class ConversationsConductor:
         return self._host
 
     def _open(self) -> "Host":
-        from serve_apps.conversation_host import host  # noqa: PLC0415 -- not in the process that deploys
+        from serve_apps.conversation.host import host  # noqa: PLC0415 -- not in the process that deploys
 
         return host(self._chat, self._args, self._database, self._model)
 

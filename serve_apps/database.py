@@ -38,7 +38,7 @@ _READING: dict[str, dict[str, Any]] = {
 }
 
 metadata = MetaData()
-"""Tables register themselves here: `conversation_tables`, `catalogue_tables`."""
+"""Tables register themselves here: `conversation.tables`, `catalogue.tables`."""
 
 
 def address() -> URL:

@@ -15,8 +15,8 @@ from serve_apps.clients_knowledge import KnowledgeClient
 from serve_apps.contracts import Embeddings, Stt
 from serve_apps.contracts_knowledge import Knowledge
 from serve_apps.errors import DocumentTooLarge, EmptyInput, StageBusy
-from serve_apps.ingest_progress import Board
-from serve_apps.web_addresses import AddressRules
+from serve_apps.ingestion.progress import Board
+from serve_apps.ingestion.web_addresses import AddressRules
 from serve_apps.wire_knowledge import IngestEvent, IngestRequest
 
 PATIENCE_S = 60.0
@@ -48,9 +48,9 @@ class IngestConductor:
         patience_s: float = PATIENCE_S,
     ) -> None:
         # Here and not above: the process that deploys reads no files.
-        from serve_apps.ingest_spool import Spool  # noqa: PLC0415
-        from serve_apps.ingest_tickets import Stages  # noqa: PLC0415
-        from serve_apps.ingest_web import WebFetcher  # noqa: PLC0415
+        from serve_apps.ingestion.spool import Spool  # noqa: PLC0415
+        from serve_apps.ingestion.tickets import Stages  # noqa: PLC0415
+        from serve_apps.ingestion.web import WebFetcher  # noqa: PLC0415
 
         self._stages = Stages(stt=stt, embeddings=embeddings, knowledge=knowledge, patience_s=patience_s)
         self._args = args
@@ -67,8 +67,8 @@ class IngestConductor:
             StageBusy: too many others wait.
             NotFound, Forbidden, EmbeddingMismatch: the collection takes none of them.
         """
-        from serve_apps.ingest_files import Finder  # noqa: PLC0415
-        from serve_apps.ingest_run import IngestRun  # noqa: PLC0415
+        from serve_apps.ingestion.files import Finder  # noqa: PLC0415
+        from serve_apps.ingestion.run import IngestRun  # noqa: PLC0415
 
         names = [*(file.name for file in request.files), *request.urls]
         self._judge(len(names))
@@ -82,7 +82,7 @@ class IngestConductor:
 
     async def stream_reindex(self, user: str, collection_id: str) -> AsyncGenerator[IngestEvent, None]:
         """See `Ingest.stream_reindex`."""
-        from serve_apps.ingest_reindex import ReindexRun  # noqa: PLC0415
+        from serve_apps.ingestion.reindex import ReindexRun  # noqa: PLC0415
 
         board = Board(1)
         run = ReindexRun(user, collection_id, self._stages, self._args, board)

@@ -17,7 +17,7 @@ from starlette.requests import Request
 
 from serve_apps.conversation_requests import body
 from serve_apps.errors import EmptyInput, InputError
-from serve_apps.ingest_spool import Room, Spool
+from serve_apps.ingestion.spool import Room, Spool
 from serve_apps.knowledge_requests import MAX_URLS, TagsBody, UrlsBody, cleaned_tags
 from serve_apps.wire_knowledge import GivenFile, IngestRequest
 

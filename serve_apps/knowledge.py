@@ -59,12 +59,12 @@ class KnowledgeStage:
         database: "Engine | None" = None,
     ) -> None:
         # SQLAlchemy is for the replica; the deploying process imports this module, too.
-        from serve_apps.catalogue import Catalogue  # noqa: PLC0415
-        from serve_apps.catalogue_words import CatalogueWords  # noqa: PLC0415
+        from serve_apps.catalogue.documents import Catalogue  # noqa: PLC0415
+        from serve_apps.catalogue.index import KnowledgeIndex  # noqa: PLC0415
+        from serve_apps.catalogue.searching import KnowledgeSearch  # noqa: PLC0415
+        from serve_apps.catalogue.threads import KnowledgeThreads  # noqa: PLC0415
+        from serve_apps.catalogue.words import CatalogueWords  # noqa: PLC0415
         from serve_apps.database import engine  # noqa: PLC0415
-        from serve_apps.knowledge_index import KnowledgeIndex  # noqa: PLC0415
-        from serve_apps.knowledge_search import KnowledgeSearch  # noqa: PLC0415
-        from serve_apps.knowledge_threads import KnowledgeThreads  # noqa: PLC0415
 
         where = database or engine()
         make: Any = store_class or engines.engine_class("knowledge", args.engine)

@@ -22,9 +22,9 @@ from serve_apps.contracts import Clients
 from serve_apps.conversation_requests import body
 from serve_apps.door import error_response
 from serve_apps.errors import RaydioError
-from serve_apps.ingest_spool import Spool
 from serve_apps.ingest_stream import answered, wants_stream
 from serve_apps.ingest_uploads import received
+from serve_apps.ingestion.spool import Spool
 from serve_apps.knowledge_requests import CollectionChangeBody, NewCollectionBody, SearchBody, TagsBody
 from serve_apps.retrieval import Ranking, Retriever, Scored
 from serve_apps.wire_knowledge import Collection, Deleted

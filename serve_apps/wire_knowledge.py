@@ -148,7 +148,7 @@ class Hit:
     passage: Passage
     document: Document
     score: float
-    """What the list is sorted by: fused (`serve_apps.fusion`), cosine or BM25, as asked."""
+    """What the list is sorted by: fused (`serve_apps.catalogue.fusion`), cosine or BM25, as asked."""
     cosine: float | None = None
     bm25: float | None = None
     """Higher is better; None when that search did not find it."""

@@ -12,10 +12,10 @@ from starlette.types import ASGIApp
 
 from serve_apps.args import IngestArgs
 from serve_apps.ingest import IngestConductor
+from serve_apps.ingestion.web_addresses import AddressRules
 from serve_apps.ingress import behind_door
 from serve_apps.knowledge import KnowledgeStage
 from serve_apps.knowledge_door import KnowledgeDoor
-from serve_apps.web_addresses import AddressRules
 from tests.fake_clients import FakeEmbeddings, fake_clients
 from tests.knowledge import made_knowledge
 from tests.ui_server import served_app

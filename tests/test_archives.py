@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from serve_apps.archives import Archive, Budget, clean_name, is_archive, is_hidden
 from serve_apps.args import IngestArgs
 from serve_apps.errors import DocumentTooLarge, DocumentUnreadable
+from serve_apps.ingestion.archives import Archive, Budget, clean_name, is_archive, is_hidden
 
 MIB = 2**20
 

@@ -13,13 +13,13 @@ from typing import Any
 import pypdfium2
 import pytest
 
-from serve_apps.conversation_file import WholeConversation, to_json
+from serve_apps.conversation.export_blocks import blocks_of
+from serve_apps.conversation.export_markdown import to_markdown
+from serve_apps.conversation.export_pdf import document, to_pdf
+from serve_apps.conversation.export_typst import missing_in, pdf
+from serve_apps.conversation.file import WholeConversation, to_json
+from serve_apps.conversation.import_conversations import read
 from serve_apps.errors import DocumentTooLarge, DocumentUnreadable, NotFound, StageTimeout
-from serve_apps.export_blocks import blocks_of
-from serve_apps.export_markdown import to_markdown
-from serve_apps.export_pdf import document, to_pdf
-from serve_apps.export_typst import missing_in, pdf
-from serve_apps.import_conversations import read
 from serve_apps.wire import Source, Span
 from serve_apps.wire_conversations import ConversationChange, ListRequest, StoredMessage
 from tests.conversations import USER, asked, branch, made_conversations

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, func, select
 
-from serve_apps.conversation_exchange import Exchange
-from serve_apps.conversation_file import Readable, WholeConversation
-from serve_apps.conversation_search import excerpt
-from serve_apps.conversation_store import MOST_TAGS
-from serve_apps.conversation_tables import conversations as table
-from serve_apps.conversation_tables import messages, tags
-from serve_apps.conversation_tree import Tree
+from serve_apps.conversation.exchange import Exchange
+from serve_apps.conversation.file import Readable, WholeConversation
+from serve_apps.conversation.search import excerpt
+from serve_apps.conversation.store import MOST_TAGS
+from serve_apps.conversation.tables import conversations as table
+from serve_apps.conversation.tables import messages, tags
+from serve_apps.conversation.tree import Tree
 from serve_apps.errors import EmptyInput, InputError, NotFound
 from serve_apps.wire_conversations import Asked, ConversationChange, ListRequest, StoredMessage
 from tests.conversations import USER, asked, made_conversations

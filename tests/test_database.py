@@ -14,8 +14,9 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, text
 from sqlalchemy.engine import URL
 
-from serve_apps import catalogue_tables, conversation_tables
 from serve_apps import database as databases
+from serve_apps.catalogue import tables as catalogue_tables
+from serve_apps.conversation import tables as conversation_tables
 from serve_apps.errors import ConfigError
 from serve_apps.settings import settings
 from tests.conversations import sqlite_url
@@ -24,7 +25,7 @@ WRITES = """
 import sys
 from sqlalchemy import insert, select, func
 from sqlalchemy.engine import URL
-from serve_apps.conversation_tables import writers
+from serve_apps.conversation.tables import writers
 from serve_apps.database import opened, reading, writing
 made = opened(URL.create("sqlite", database=sys.argv[1]))
 for n in range(100):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from serve_apps.fusion import WORDS_HALF, WORDS_WEIGHT, fuse, merged, ranked
+from serve_apps.catalogue.fusion import WORDS_HALF, WORDS_WEIGHT, fuse, merged, ranked
 
 
 def test_words_add_to_the_cosine_and_never_more_than_their_weight() -> None:

@@ -25,11 +25,11 @@ from serve_apps.errors import (
     StageUnavailable,
 )
 from serve_apps.ingest import IngestConductor
-from serve_apps.ingest_files import FoundFile
-from serve_apps.ingest_shelf import Draft, Shelf
+from serve_apps.ingestion.files import FoundFile
+from serve_apps.ingestion.shelf import Draft, Shelf
+from serve_apps.ingestion.web_addresses import AddressRules
 from serve_apps.knowledge import KnowledgeStage
 from serve_apps.settings import settings
-from serve_apps.web_addresses import AddressRules
 from serve_apps.wire import Vectors
 from serve_apps.wire_knowledge import (
     FileAdded,

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from serve_apps import ingest_progress, ingest_tickets
 from serve_apps.errors import StageBusy, StageUnavailable
-from serve_apps.ingest_patience import patiently, to_the_end
-from serve_apps.ingest_progress import Board
-from serve_apps.ingest_spool import Spool
-from serve_apps.ingest_tickets import EmbeddingModel, Stages, Tickets
+from serve_apps.ingestion import progress as ingest_progress
+from serve_apps.ingestion import tickets as ingest_tickets
+from serve_apps.ingestion.patience import patiently, to_the_end
+from serve_apps.ingestion.progress import Board
+from serve_apps.ingestion.spool import Spool
+from serve_apps.ingestion.tickets import EmbeddingModel, Stages, Tickets
 from serve_apps.wire_knowledge import FileFailed, FileProgress, FileSkipped, NewDocument, Page, Ticket
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -89,7 +90,7 @@ def test_rooms_are_private_and_vanish(tmp_path: Path) -> None:
 
 def test_what_a_killed_process_left_is_removed_and_what_others_use_is_not(tmp_path: Path) -> None:
     code = (
-        "import os, sys, pathlib; from serve_apps.ingest_spool import Spool\n"
+        "import os, sys, pathlib; from serve_apps.ingestion.spool import Spool\n"
         "spool = Spool(pathlib.Path(sys.argv[1])); context = spool.room(); room = context.__enter__()\n"
         "room.new_path().write_bytes(b'secret'); os.kill(os.getpid(), 9)"
     )

@@ -20,33 +20,11 @@ LEAVES = {
 SOUND = {"samples", "media", "transcription", "subtitles"}
 """Sound files and transcripts: leaves plus the audio libraries."""
 STAGES = {"llm", "stt", "tts", "embeddings", "reranker", "knowledge"}
-DATABASE = {"database", "conversation_store", "conversation_tables"}
-"""What is in the SQL database, and how it is read and written."""
-CONVERSATIONS = {
-    path.stem
-    for pattern in ("conversation_*.py", "export_*.py", "import_*.py")
-    for path in (ROOT / "serve_apps").glob(pattern)
-} - {"conversation_requests"}
-"""The parts of the conversations conductor: stores, files, answers being written."""
-CATALOGUE = {
-    "catalogue", "catalogue_access", "catalogue_adding", "catalogue_generations", "catalogue_leaving",
-    "catalogue_originals", "catalogue_rows", "catalogue_search", "catalogue_tables", "catalogue_words",
-    "fusion",
-}  # fmt: skip
-"""What the database says of documents: no store of vectors, no threads."""
-KNOWLEDGE_PARTS = {"knowledge_index", "knowledge_search", "knowledge_threads"}
-"""What the knowledge stage does with the catalogue and the store."""
 STAGE_PARTS = {"admission", "batching", "coalesce", "stage_deployment"}
 """Mechanisms that stages are made of."""
 CONDUCTORS = {
     "chat", "chat_turn", "cited_text", "follow_up", "grounding", "retrieval", "voice", "turns",
 }  # fmt: skip
-INGEST = {
-    "archives", "ingest", "ingest_files", "ingest_patience", "ingest_progress", "ingest_reading",
-    "ingest_reindex", "ingest_run", "ingest_shelf", "ingest_spool", "ingest_tickets", "ingest_web",
-    "web_addresses",
-}  # fmt: skip
-"""The conductor of documents on their way in, and its parts."""
 COMMAND = {
     "cli", "cli_documents", "cli_eval", "documents_client",
     "launch", "live_table", "fetching", "serve_logs", "attached", "machine", "processes", "run_state",
@@ -73,12 +51,24 @@ def imports(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def dotted(path: Path) -> str:
+    """`serve_apps.llm`; of a package its own name, `serve_apps.engines`."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def package(name: str) -> set[str]:
+    """All modules of a package, `serve_apps.<name>`, and itself."""
+    return {dotted(path) for path in (ROOT / "serve_apps" / name).glob("*.py")}
+
+
+def files(name: str) -> list[Path]:
+    return sorted((ROOT / "serve_apps" / name).glob("*.py"))
+
+
 def ours(path: Path) -> set[str]:
     """The modules of ours that a file imports: `serve_apps.llm`, `serve_apps.engines`, `ui.theme`."""
-    known = {f"serve_apps.{p.stem}" for p in (ROOT / "serve_apps").glob("*.py")} | {"serve_apps.engines"}
-    known |= {f"serve_apps.engines.{p.stem}" for p in (ROOT / "serve_apps/engines").glob("*.py")}
-    known |= {f"serve_apps.realtime.{p.stem}" for p in (ROOT / "serve_apps/realtime").glob("*.py")}
-    known |= {f"ui.{p.stem}" for p in (ROOT / "ui").glob("*.py")}
+    known = {dotted(p) for folder in ("serve_apps", "ui") for p in (ROOT / folder).rglob("*.py")}
+    known -= {"serve_apps", "ui"}
     return {name for name in imports(path) if name in known}
 
 
@@ -111,30 +101,23 @@ def test_sound_files_import_only_leaves(name: str) -> None:
     assert not libraries(module(name)) & (HEAVY | {"ray", "gradio"})
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "serve_apps/engines").glob("*.py")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", files("engines"), ids=lambda p: p.stem)
 def test_engines_import_leaves_and_engines(path: Path) -> None:
-    engines = {name for name in ours(path) if name.startswith("serve_apps.engines")}
-    assert ours(path) - engines <= serve_apps(*LEAVES, *SOUND, "weights")
+    assert ours(path) <= package("engines") | serve_apps(*LEAVES, *SOUND, "weights")
     assert not libraries(path) & {"ray", "gradio"}
 
 
-@pytest.mark.parametrize("name", existing(CATALOGUE))
-def test_the_catalogue_knows_no_store(name: str) -> None:
-    assert ours(module(name)) <= serve_apps(*LEAVES, *CATALOGUE, "database")
-    assert not libraries(module(name)) & (HEAVY | {"ray", "gradio"})
-
-
-@pytest.mark.parametrize("name", existing(KNOWLEDGE_PARTS))
-def test_parts_of_the_knowledge_stage_know_no_engine_and_no_ray(name: str) -> None:
-    assert ours(module(name)) <= serve_apps(*LEAVES, *CATALOGUE, *KNOWLEDGE_PARTS, "database", "metrics")
-    assert not libraries(module(name)) & (HEAVY | {"ray", "gradio"})
+@pytest.mark.parametrize("path", files("catalogue"), ids=lambda p: p.stem)
+def test_the_catalogue_knows_no_engine_and_no_ray(path: Path) -> None:
+    assert ours(path) <= package("catalogue") | serve_apps(*LEAVES, "database", "metrics")
+    assert not libraries(path) & (HEAVY | {"ray", "gradio"})
 
 
 @pytest.mark.parametrize("name", existing(STAGES | STAGE_PARTS))
 def test_stages_do_not_know_each_other(name: str) -> None:
     allowed = serve_apps(*LEAVES, *SOUND, *STAGE_PARTS, "metrics", "engines", "engines.silero", "weights")
     if name == "knowledge":
-        allowed |= serve_apps("database", *CATALOGUE, *KNOWLEDGE_PARTS)
+        allowed |= package("catalogue") | serve_apps("database")
     assert ours(module(name)) <= allowed
     assert not libraries(module(name)) & (HEAVY | {"gradio"})
 
@@ -145,30 +128,34 @@ def test_conductors_hold_clients(name: str) -> None:
     assert not libraries(module(name)) & (HEAVY | {"gradio"})
 
 
-@pytest.mark.parametrize("name", existing(INGEST))
-def test_ingest_holds_clients(name: str) -> None:
-    assert ours(module(name)) <= serve_apps(*LEAVES, *SOUND, *INGEST, "clients", "clients_knowledge")
-    assert not libraries(module(name)) & (HEAVY | {"gradio", "sqlalchemy", "pymilvus"})
-    assert name == "ingest" or "ray" not in libraries(module(name))
+def test_the_conductors_of_what_is_kept_hold_clients_and_their_parts() -> None:
+    shared = serve_apps(*LEAVES, *CONDUCTORS, "clients", "clients_knowledge")
+    assert ours(module("ingest")) <= shared | package("ingestion")
+    assert ours(module("conversations")) <= shared | package("conversation")
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "serve_apps/documents").glob("*.py")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", files("ingestion"), ids=lambda p: p.stem)
+def test_ingest_reads_and_stores_nothing_itself(path: Path) -> None:
+    assert ours(path) <= package("ingestion") | package("documents") | serve_apps(*LEAVES, *SOUND)
+    assert not libraries(path) & (HEAVY | {"gradio", "ray", "sqlalchemy"})
+
+
+@pytest.mark.parametrize("path", files("documents"), ids=lambda p: p.stem)
 def test_what_reads_documents_knows_nothing_else(path: Path) -> None:
-    assert ours(path) <= serve_apps(*LEAVES)
-    assert not libraries(path) & (HEAVY | {"gradio", "ray", "sqlalchemy", "pymilvus"})
+    assert ours(path) <= package("documents") | serve_apps(*LEAVES)
+    assert not libraries(path) & (HEAVY | {"gradio", "ray", "sqlalchemy"})
 
 
-@pytest.mark.parametrize("name", sorted(CONVERSATIONS))
-def test_conversations_hold_a_chat_and_a_database(name: str) -> None:
-    assert ours(module(name)) <= serve_apps(*LEAVES, *CONVERSATIONS, "database", "turns")
-    assert not libraries(module(name)) & (HEAVY | {"gradio", "ray"})
+@pytest.mark.parametrize("path", files("conversation"), ids=lambda p: p.stem)
+def test_conversations_hold_a_chat_and_a_database(path: Path) -> None:
+    assert ours(path) <= package("conversation") | serve_apps(*LEAVES, "database", "turns")
+    assert not libraries(path) & (HEAVY | {"gradio", "ray"})
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "serve_apps/realtime").glob("*.py")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", files("realtime"), ids=lambda p: p.stem)
 def test_live_sessions_hold_clients(path: Path) -> None:
     """And their ears load when a session begins, not when an application is built."""
-    parts = {name for name in ours(path) if name.startswith("serve_apps.realtime")}
-    assert ours(path) - parts <= serve_apps(*LEAVES, *SOUND, "turns")
+    assert ours(path) <= package("realtime") | serve_apps(*LEAVES, *SOUND, "turns")
     assert not libraries(path) & (HEAVY | {"ray", "gradio"})
 
 

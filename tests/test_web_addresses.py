@@ -18,8 +18,8 @@ from cryptography.x509.oid import NameOID
 
 from serve_apps.args import IngestArgs
 from serve_apps.errors import AddressRefused, DocumentTooLarge, DocumentUnreadable
-from serve_apps.ingest_web import WebFetcher, name_of
-from serve_apps.web_addresses import AddressRules, Destination
+from serve_apps.ingestion.web import WebFetcher, name_of
+from serve_apps.ingestion.web_addresses import AddressRules, Destination
 from tests.web_site import Site, loopback
 
 PUBLIC = "93.184.216.34"

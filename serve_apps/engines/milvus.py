@@ -33,6 +33,8 @@ NOT_LOADED = 101
 """Milvus' number for a collection that it has, but has not loaded."""
 RETRY_S = 5.0
 """What callers are told to wait for while a server cannot be reached."""
+RECONNECT_MS = 500
+"""Longest pause between attempts to reach a server; gRPC's own grow to two minutes."""
 MIN_EF = 64
 """Candidates that HNSW keeps: more find more, slower."""
 
@@ -188,7 +190,11 @@ class MilvusStore:
     def _connect(self) -> MilvusClient:
         if self._embedded is not None:
             return MilvusClient(self._embedded.uri, timeout=CALL_TIMEOUT_S, dedicated=True, **self._options)
-        given: dict[str, Any] = {"uri": settings().milvus_uri, "dedicated": True}
+        given: dict[str, Any] = {
+            "uri": settings().milvus_uri,
+            "dedicated": True,
+            "grpc_options": {"grpc.max_reconnect_backoff_ms": RECONNECT_MS},
+        }
         if (token := settings().milvus_token) is not None:
             given["token"] = token.get_secret_value()
         if settings().milvus_ca_file:

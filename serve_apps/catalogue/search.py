@@ -1,0 +1,172 @@
+"""What a search asks the catalogue: where to look, and what was found there.
+
+Filters are looked up here, as bound parameters; the vector store gets the numbers of documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, Row, exists, select
+
+from serve_apps.catalogue.access import readable
+from serve_apps.catalogue.documents import with_tags
+from serve_apps.catalogue.fusion import Fused
+from serve_apps.catalogue.generations import mismatch
+from serve_apps.catalogue.rows import passage_of, storable, unpacked
+from serve_apps.catalogue.tables import collections, documents, generations, passages, tags, vectors
+from serve_apps.contracts_knowledge import SearchRequest, SearchScope
+from serve_apps.database import reading
+from serve_apps.errors import InputError, NotFound
+from serve_apps.wire import Vectors
+from serve_apps.wire_knowledge import Filters, Hit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A collection to search."""
+
+    collection_id: str
+    generation_id: str
+    store_name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Where a search looks."""
+
+    places: tuple[Place, ...]
+    scope: SearchScope
+
+
+class CatalogueSearch:
+    """The catalogue's part in a search."""
+
+    def __init__(self, database: Engine) -> None:
+        self._database = database
+
+    def plan(self, request: SearchRequest) -> Plan:
+        """Where to look.
+
+        Raises:
+            NotFound: a collection that the user may not read.
+            EmbeddingMismatch: one whose vectors came from another model than the query's.
+        """
+        with reading(self._database) as connection:
+            rows = _wanted(connection, request)
+            if request.method != "bm25":
+                _check_model(rows, request)
+            ids = [row.id for row in rows]
+            scope = _scope(connection, ids, request.filters)
+        places = tuple(
+            Place(collection_id=row.id, generation_id=row.generation_id, store_name=row.store_name)
+            for row in rows
+        )
+        return Plan(places=() if scope.documents == () else places, scope=scope)
+
+    def hits(self, found: Sequence[Fused], plan: Plan, vector: Vectors | None) -> list[Hit]:
+        """What was found, as far as it can be found now: in order, with titles, texts and cosines."""
+        with reading(self._database) as connection:
+            rows = _rows(connection, [one.key for one in found], plan)
+            by_key = {row.key: row for row in rows}
+            keys = {row.document_key for row in rows}
+            titles = connection.execute(select(documents).where(documents.c.key.in_(keys))).all()
+            named = dict(zip([row.key for row in titles], with_tags(connection, titles), strict=True))
+        return [
+            Hit(
+                passage=passage_of(row, row.key),
+                document=named[row.document_key],
+                score=one.score,
+                cosine=one.cosine if one.cosine is not None else _cosine(row, vector),
+                bm25=one.bm25,
+                dense_rank=one.dense_rank,
+                bm25_rank=one.bm25_rank,
+            )
+            for one in found
+            if (row := by_key.get(one.key)) is not None
+        ]
+
+
+def _wanted(connection: Connection, request: SearchRequest) -> Sequence[Row[Any]]:
+    """Collections to search: those with a document that can be found."""
+    ids = set(_storable(request.collections))
+    found = exists().where(documents.c.collection_id == collections.c.id, documents.c.state == "ready")
+    rows = connection.execute(
+        select(collections, generations, found.label("has_documents"))
+        .outerjoin(generations, generations.c.id == collections.c.generation_id)
+        .where(readable(request.user), *([collections.c.id.in_(ids)] if ids else []))
+    ).all()
+    if ids - {row.id for row in rows}:
+        raise NotFound("There is no such collection.", "Choose one from the list.")
+    return [row for row in rows if row.has_documents]
+
+
+def _check_model(rows: Sequence[Row[Any]], request: SearchRequest) -> None:
+    for row in rows:
+        if row.embedding_model != request.embedding_model:
+            raise mismatch(row.name, row.embedding_model, request.embedding_model)
+        if request.vector is not None and len(request.vector) != row.dimensions:
+            raise InputError(
+                f"The query's vector has {len(request.vector)} numbers, those of {row.name!r} have"
+                f" {row.dimensions}.",
+                "Embed the query with the model that the collection names.",
+            )
+
+
+def _scope(connection: Connection, collection_ids: list[str], filters: Filters) -> SearchScope:
+    here = documents.c.collection_id.in_(collection_ids)
+    limits = _limits(filters)
+    if limits:
+        found = select(documents.c.key).where(here, documents.c.state == "ready", *limits)
+        return SearchScope(documents=tuple(connection.scalars(found)))
+    unready = select(documents.c.key).where(here, documents.c.state != "ready")
+    return SearchScope(without=tuple(connection.scalars(unready)))
+
+
+def _limits(filters: Filters) -> list[ColumnElement[bool]]:
+    limits: list[ColumnElement[bool]] = []
+    if filters.documents:
+        limits.append(documents.c.id.in_(_storable(filters.documents)))
+    if filters.names:
+        limits.append(documents.c.name.in_(_storable(filters.names)))
+    if filters.kinds:
+        limits.append(documents.c.kind.in_(_storable(filters.kinds)))
+    if filters.tags:
+        tagged = exists().where(
+            tags.c.document_key == documents.c.key, tags.c.tag.in_(_storable(filters.tags))
+        )
+        limits.append(tagged)
+    if filters.added_after_s is not None:
+        limits.append(documents.c.added_s >= filters.added_after_s)
+    if filters.added_before_s is not None:
+        limits.append(documents.c.added_s <= filters.added_before_s)
+    return limits
+
+
+def _storable(values: Sequence[str]) -> list[str]:
+    return [storable(value) for value in values]
+
+
+def _rows(connection: Connection, keys: list[int], plan: Plan) -> Sequence[Row[Any]]:
+    """Passages that can be found, with their vectors."""
+    generation_ids = [place.generation_id for place in plan.places]
+    return connection.execute(
+        select(passages, vectors.c.data)
+        .join(documents, documents.c.key == passages.c.document_key)
+        .join(collections, collections.c.id == documents.c.collection_id)
+        .join(vectors, vectors.c.passage_key == passages.c.key)
+        .where(
+            passages.c.key.in_(keys),
+            documents.c.state == "ready",
+            collections.c.deleting.is_(False),
+            vectors.c.generation_id.in_(generation_ids),
+        )
+    ).all()
+
+
+def _cosine(row: Row[Any], vector: Vectors | None) -> float | None:
+    if vector is None:
+        return None
+    return float(unpacked([row.data])[0] @ vector)

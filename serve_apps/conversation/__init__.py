@@ -1,0 +1,1 @@
+"""Stored conversations and the answers being written in them; `serve_apps.conversations` leads."""

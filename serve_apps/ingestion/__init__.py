@@ -1,0 +1,1 @@
+"""From given files, archives and addresses to documents; `serve_apps.ingest` leads."""
