@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import pytest
 from pymilvus import MilvusClient, MilvusException
@@ -46,6 +47,12 @@ class MilvusServer:
         except MilvusException:
             return False
         return True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def stop(self) -> None:
         """End it as a power cut would."""

@@ -298,32 +298,31 @@ async def test_a_collection_moves_to_a_server_by_its_address(
 async def test_a_server_that_goes_away_and_comes_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    away = MilvusServer(tmp_path / "away")
-    monkeypatch.setenv("MILVUS_URI", away.uri)
-    monkeypatch.setattr("serve_apps.engines.milvus.CALL_TIMEOUT_S", 1.0)
-    settings.cache_clear()
-    knowledge = made_knowledge(tmp_path)
-    collection_id = await first(knowledge)  # the catalogue answers without the store
-    with pytest.raises(StageUnavailable, match="MILVUS_URI"):
-        await knowledge.begin("anna", collection_id, new_document("a"), MODEL, 32)
-    away.start()
-    document = await added(knowledge, EMBEDDINGS, "anna", "Documents", "house", HOUSE)
-    await added(knowledge, EMBEDDINGS, "anna", "Documents", "other", ["a frog"])
-    away.stop()
-    with pytest.raises(StageUnavailable, match="MILVUS_URI"):
-        await texts_found(knowledge, "frog")
-    assert await texts_found(knowledge, "frogs", method="bm25") == [HOUSE[1]]
-    assert await knowledge.page("anna", document.id, 2)
-    with pytest.raises(StageUnavailable, match="MILVUS_URI"):
-        await knowledge.delete("anna", document.id)
-    assert await texts_found(knowledge, "frogs", method="bm25") == []
-    away.start()
-    assert await texts_found(knowledge, "frog") == ["a frog"]
-    assert await knowledge.n_vectors("anna", collection_id) == 4
-    knowledge._index.sweep()
-    assert await knowledge.n_vectors("anna", collection_id) == 1
-    knowledge.close()
-    away.stop()
+    with MilvusServer(tmp_path / "away") as away:
+        monkeypatch.setenv("MILVUS_URI", away.uri)
+        monkeypatch.setattr("serve_apps.engines.milvus.CALL_TIMEOUT_S", 1.0)
+        settings.cache_clear()
+        knowledge = made_knowledge(tmp_path)
+        collection_id = await first(knowledge)  # the catalogue answers without the store
+        with pytest.raises(StageUnavailable, match="MILVUS_URI"):
+            await knowledge.begin("anna", collection_id, new_document("a"), MODEL, 32)
+        away.start()
+        document = await added(knowledge, EMBEDDINGS, "anna", "Documents", "house", HOUSE)
+        await added(knowledge, EMBEDDINGS, "anna", "Documents", "other", ["a frog"])
+        away.stop()
+        with pytest.raises(StageUnavailable, match="MILVUS_URI"):
+            await texts_found(knowledge, "frog")
+        assert await texts_found(knowledge, "frogs", method="bm25") == [HOUSE[1]]
+        assert await knowledge.page("anna", document.id, 2)
+        with pytest.raises(StageUnavailable, match="MILVUS_URI"):
+            await knowledge.delete("anna", document.id)
+        assert await texts_found(knowledge, "frogs", method="bm25") == []
+        away.start()
+        assert await texts_found(knowledge, "frog") == ["a frog"]
+        assert await knowledge.n_vectors("anna", collection_id) == 4
+        knowledge._index.sweep()
+        assert await knowledge.n_vectors("anna", collection_id) == 1
+        knowledge.close()
 
 
 async def test_what_nobody_comes_back_for_is_swept_up(knowledge: KnowledgeStage) -> None:

@@ -168,24 +168,23 @@ def test_a_second_process_is_told_who_has_it(tmp_path: Path, monkeypatch: pytest
 def test_a_server_that_is_away_is_said_and_found_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    away = MilvusServer(tmp_path / "away")
-    monkeypatch.setenv("MILVUS_URI", away.uri)
-    monkeypatch.setattr("serve_apps.engines.milvus.CALL_TIMEOUT_S", 1.0)
-    settings.cache_clear()
-    made = MilvusStore(KnowledgeArgs())
-    with pytest.raises(StageUnavailable, match="does not answer"):
+    with MilvusServer(tmp_path / "away") as away:
+        monkeypatch.setenv("MILVUS_URI", away.uri)
+        monkeypatch.setattr("serve_apps.engines.milvus.CALL_TIMEOUT_S", 1.0)
+        settings.cache_clear()
+        made = MilvusStore(KnowledgeArgs())
+        with pytest.raises(StageUnavailable, match="does not answer"):
+            made.create(NAME, 8)
+        away.start()
         made.create(NAME, 8)
-    away.start()
-    made.create(NAME, 8)
-    made.insert(NAME, range(4), [1, 1, 2, 3], TEXTS, vectors(4))
-    made.flush(NAME)
-    away.stop()
-    with pytest.raises(StageUnavailable, match="does not answer"):
-        made.dense(NAME, vectors(1)[0], 4, EVERYTHING)
-    away.start()
-    assert len(made.dense(NAME, vectors(1)[0], 4, EVERYTHING)) == 4
-    made.close()
-    away.stop()
+        made.insert(NAME, range(4), [1, 1, 2, 3], TEXTS, vectors(4))
+        made.flush(NAME)
+        away.stop()
+        with pytest.raises(StageUnavailable, match="does not answer"):
+            made.dense(NAME, vectors(1)[0], 4, EVERYTHING)
+        away.start()
+        assert len(made.dense(NAME, vectors(1)[0], 4, EVERYTHING)) == 4
+        made.close()
 
 
 def test_nothing_answers_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
