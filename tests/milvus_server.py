@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import time
@@ -11,8 +12,6 @@ from typing import Self
 
 import pytest
 from pymilvus import MilvusClient, MilvusException
-
-from serve_apps.machine import free_port
 
 
 class MilvusServer:
@@ -25,7 +24,8 @@ class MilvusServer:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
-        self._port = free_port(19_600)
+        with socket.create_server(("127.0.0.1", 0)) as chosen:  # one that no other test run is given
+            self._port = chosen.getsockname()[1]
         self.uri = f"http://127.0.0.1:{self._port}"
 
     def start(self) -> None:

@@ -193,7 +193,11 @@ class MilvusStore:
         given: dict[str, Any] = {
             "uri": settings().milvus_uri,
             "dedicated": True,
-            "grpc_options": {"grpc.max_reconnect_backoff_ms": RECONNECT_MS},
+            "grpc_options": {
+                "grpc.max_reconnect_backoff_ms": RECONNECT_MS,
+                # Without it, the fresh channel of a reconnect would wait where the old one was waiting.
+                "grpc.use_local_subchannel_pool": 1,
+            },
         }
         if (token := settings().milvus_token) is not None:
             given["token"] = token.get_secret_value()
