@@ -49,7 +49,7 @@ from serve_apps.wire import (
 
 RATE_HZ = 22_050
 TRANSCRIPT = "the quick brown fox jumps over the lazy dog"
-APPLICATIONS = ("llm", "stt", "tts", "embeddings", "reranker", "front")
+APPLICATIONS = ("llm", "stt", "tts", "embeddings", "reranker", "knowledge", "front")
 
 
 def card(stage: str) -> ModelCard:
@@ -225,6 +225,12 @@ class FakeReranker(_Described):
         return sorted(ranked, key=lambda item: -item.score)[:top_n]
 
 
+class FakeKnowledge(_Described):
+    """Says what it is, and holds nothing; tests of documents use the real stage (`tests.knowledge`)."""
+
+    stage = "knowledge"
+
+
 def turn_done(n_tokens: int, *, notes: tuple[str, ...] = ()) -> TurnDone:
     """An end of a turn with a waterfall of two bars."""
     return TurnDone(
@@ -358,7 +364,7 @@ def fake_clients(**replaced: Any) -> Clients:
         "reranker": FakeReranker(),
         "chat": FakeChat(),
         "voice": FakeVoiceChat(),
-        "knowledge": None,
+        "knowledge": FakeKnowledge(),
         "ingest": None,
         "conversations": None,
         "cluster": FakeCluster(),

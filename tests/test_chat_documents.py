@@ -248,7 +248,7 @@ async def test_a_code_of_the_question_outweighs_a_low_score() -> None:
 async def test_what_does_not_fit_is_left_out_and_said() -> None:
     long = {f"D{n}.pdf": [f"observatory fact {n} " + "word " * 40] for n in range(4)}
     desk = Desk(CountingLlm("Yes."), Shelf(long), max_context_tokens=110)
-    events = await desk.ask("observatory fact")
+    events = await desk.ask("observatory fact", n_passages=4)
     assert len(sources(events).sources) == 2
     assert "2 more passages matched and did not fit what the model reads at once." in done(events).notes
     assert len(desk.asked.messages[-1].content.split()) < 120

@@ -19,7 +19,8 @@ def config(**llm: object) -> dict[str, Any]:
 
 def test_the_embedded_config_is_valid_and_names_its_models() -> None:
     embedded = load(EMBEDDED)
-    assert [a.name for a in embedded.applications] == ["front", "stt", "embeddings", "reranker", "llm", "tts"]
+    names = ["front", "stt", "embeddings", "reranker", "knowledge", "llm", "tts"]
+    assert [a.name for a in embedded.applications] == names
     assert embedded.models() == ["moonshine-tiny-en", "all-minilm-l6-v2", "smollm2-135m-instruct"]
     assert embedded.host == "127.0.0.1"
 

@@ -46,11 +46,11 @@ def test_header_marks_the_current_page() -> None:
 
 async def test_health_has_status_and_reason_of_each_stage() -> None:
     cluster = FakeCluster(stt=("failed", "no weights"))
-    facts = await shell.stage_health(cluster, ["stt", "tts", "knowledge"])
+    facts = await shell.stage_health(cluster, ["stt", "tts", "translation"])
     assert [(fact["stage"], fact["status"]) for fact in facts] == [
         ("stt", "failed"),
         ("tts", "healthy"),
-        ("knowledge", "absent"),
+        ("translation", "absent"),
     ]
     assert facts[0]["message"] == "no weights"
 
