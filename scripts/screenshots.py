@@ -27,7 +27,9 @@ ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs/images"
 DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 360, "height": 740}
 PATIENCE_MS = 90_000
-QUESTION = "Explain how a rainbow forms, in three sentences."
+DOCUMENTS = ROOT / "assets/samples/documents"
+QUESTION = "Where does the key of the dome hang?"
+SEARCH = "How much honey was there last year?"
 N_HEARD_WORDS = 9
 """Of the answer that is being spoken in the picture."""
 SPEECH = "You hear the first words at once, and the file is yours when the last of them is spoken."
@@ -36,15 +38,25 @@ SPEECH = "You hear the first words at once, and the file is yours when the last 
 def home(page: Page) -> None:
     """Everything that runs, healthy."""
     expect(page.get_by_text("Ready").first).to_be_attached(timeout=PATIENCE_MS)
-    expect(page.get_by_role("table").get_by_text("Healthy")).to_have_count(6, timeout=PATIENCE_MS)
+    expect(page.get_by_role("table").get_by_text("Healthy")).to_have_count(7, timeout=PATIENCE_MS)
 
 
 def chat(page: Page) -> None:
-    """One answer with its numbers."""
+    """One answer from documents with its numbers, and where it comes from."""
     box = page.get_by_role("textbox", name="Message")
+    expect(page.get_by_role("button", name=re.compile("Documents 2"))).to_be_visible(timeout=PATIENCE_MS)
     box.fill(QUESTION)
     box.press("Enter")
     expect(page.get_by_text(re.compile(r"tokens?/s|tok/s")).first).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.locator(".ray-source").first).to_be_visible()
+
+
+def passage(page: Page) -> None:
+    """A source of that answer, opened."""
+    chat(page)
+    page.locator(".ray-source").first.click()
+    shown = page.frame_locator("dialog.ray-viewer iframe")
+    expect(shown.locator(".sheet i").first).to_be_visible(timeout=PATIENCE_MS)
 
 
 def voice(page: Page) -> None:
@@ -70,16 +82,18 @@ def tts(page: Page) -> None:
 
 
 def embeddings(page: Page) -> None:
-    """An example on the map, and a search in it."""
-    page.get_by_role("tab", name="Lines").click()
-    page.locator(".ray-try button").first.click()
-    expect(page.get_by_text("Nothing to see yet")).to_be_hidden(timeout=PATIENCE_MS)
-    expect(page.get_by_role("heading", name="Similarity")).to_be_visible(timeout=PATIENCE_MS)
+    """One query searched in four ways."""
+    box = page.locator("#ray-question textarea")
+    box.fill(SEARCH)
+    box.press("Enter")
+    expect(page.locator(".ray-board[data-query]")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.locator(".ray-moves path").first).to_be_attached()
 
 
 USES: dict[str, Callable[[Page], None]] = {
     "home": home,
     "chat": chat,
+    "passage": passage,
     "voice": voice,
     "stt": stt,
     "tts": tts,
@@ -93,7 +107,8 @@ def take(browser: Browser, product: Product, name: str, scheme: str, *, phone: b
         viewport=PHONE if phone else DESKTOP, color_scheme=scheme, device_scale_factor=1
     )
     page = context.new_page()
-    page.goto(product.page("/ui/" if name == "home" else f"/ui/{name}/"))
+    at = {"home": "", "passage": "chat/"}.get(name, f"{name}/")
+    page.goto(product.page(f"/ui/{at}"))
     USES[name](page)
     page.evaluate("document.fonts.ready")
     path = IMAGES / f"{name}{'-phone' if phone else ''}-{scheme}.png"
@@ -140,6 +155,8 @@ def photograph(names: list[str], options: argparse.Namespace) -> None:
         browser = playwright.chromium.launch(
             executable_path=chromium, args=[*flags, *microphone(folder / "dialogue.wav")]
         )
+        if {"chat", "passage", "embeddings"} & set(names) and product.home != Path():
+            running.raydio(product.home, "ingest", *map(str, sorted(DOCUMENTS.glob("*.[mp]d*"))))
         for name in names:
             for scheme, phone in (("light", False), ("dark", False), ("dark", True)):
                 print(take(browser, product, name, scheme, phone=phone))

@@ -21,6 +21,7 @@ def applications(log: Path, *pages: str) -> dict[str, Any]:
             _application("stt", None, engine="moonshine", model="moonshine-tiny-en"),
             _application("llm", None, engine="tests.serve.engines:ScriptedLlm", engine_options=script),
             _application("tts", None, engine="espeak"),
+            _application("knowledge", None),  # the page asks what documents there are
         ]
     }
 

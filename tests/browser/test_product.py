@@ -148,6 +148,6 @@ def test_nothing_is_listening_beyond_this_machine(product: Product) -> None:
 def test_status_says_everything(product: Product) -> None:
     status = json.loads(raydio(product.home, "status", "--json"))
     applications = {a["name"]: a for a in status["applications"]}
-    assert set(applications) == {"front", "stt", "embeddings", "reranker", "llm", "tts"}
+    assert set(applications) == {"front", "stt", "embeddings", "reranker", "knowledge", "llm", "tts"}
     assert all(a["status"] == "healthy" and a["replicas"] for a in applications.values())
     assert applications["llm"]["engine"] == "ctranslate2"

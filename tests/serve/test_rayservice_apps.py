@@ -31,6 +31,7 @@ from websockets.sync.client import connect
 from serve_apps import local_ray
 from serve_apps.machine import free_port
 from serve_apps.ray_environment import ray_folder
+from tests.family import running_with
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "the-token-of-this-test"
@@ -203,7 +204,7 @@ def test_documents_are_added_found_and_answered_from(address: str) -> None:
         assert report["n_added"] == 1, report
         question = {"query": "when does the observatory open", "min_score": -1}
         answer = client.post("/chat", json=question).json()
-        assert "observatory.md" in answer["sources"][0]["title"]
+        assert "observatory.md" in answer.get("sources", [{}])[0].get("title", ""), answer
         assert "opens at nine" in answer["response"]
         page = client.get("/" + answer["sources"][0]["url"], headers={"accept": "text/html"})
         assert "<mark" in page.text
@@ -243,5 +244,4 @@ def test_a_killed_stage_comes_back(address: str) -> None:
 
 
 def replicas_of(application: str) -> list[psutil.Process]:
-    family = psutil.Process().children(recursive=True)
-    return [process for process in family if f"ServeReplica:{application}:" in "".join(process.cmdline())]
+    return running_with(f"ServeReplica:{application}:")

@@ -6,7 +6,6 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from serve_apps.access import token
@@ -22,6 +21,7 @@ from tests.dialogue import (
     utter,
     word_errors,
 )
+from tests.family import running_with
 from tests.live import applications
 from tests.realtime_client import RATE_HZ, Event, Realtime, realtime
 from tests.serve.conftest import Deploy
@@ -62,9 +62,7 @@ async def answered(client: Realtime, timeout_s: float = RESTART_S) -> str:
 
 def kill(stage: str) -> None:
     """Kill the stage's replica, as running out of memory does."""
-    title = f"ray::ServeReplica:{stage}:"
-    mine = psutil.Process().children(recursive=True)
-    (replica,) = [process for process in mine if any(title in part for part in process.cmdline())]
+    (replica,) = running_with(f"ray::ServeReplica:{stage}:")
     replica.kill()
     replica.wait(5)
 
