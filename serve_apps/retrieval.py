@@ -23,6 +23,7 @@ MODEL_FRESH_S = 10.0
 """How long the embedding model's name is believed; it changes only with a deployment."""
 _WORD = re.compile(r"\w+(?:[-./:]\w+)*")
 NO_RERANKER = "The reranker did not answer: vector order used."
+LEFT_OUT = "“{name}” was not searched: another embedding model made it. Index it again to use it."
 NO_EMBEDDINGS = "The embeddings stage did not answer: found by words alone."
 
 
@@ -127,6 +128,7 @@ class Retriever:
             filters=wanted.filters,
         )
         result = await self._knowledge.search(request)
+        search.notes += [LEFT_OUT.format(name=name) for name in result.left_out]
         search.took("search", started_ms)
         return result.hits
 

@@ -172,6 +172,8 @@ class SearchResult:
 
     hits: tuple[Hit, ...]
     timings: SearchTimings
+    left_out: tuple[str, ...] = ()
+    """Names of collections that were not asked for by name and were made with another embedding model."""
 
 
 # ---- ingest ------------------------------------------------------------------------------------

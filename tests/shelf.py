@@ -38,6 +38,7 @@ class Shelf:
         self.texts = texts
         self.down = down
         self.requests: list[SearchRequest] = []
+        self.left_out: tuple[str, ...] = ()
         self.never: asyncio.Event | None = None
         """When set, searches wait for it."""
 
@@ -54,7 +55,7 @@ class Shelf:
             for number, text in enumerate(texts, 1)
         ]
         found = sorted((hit for hit in hits if hit.score > 0), key=lambda hit: -hit.score)
-        return SearchResult(hits=tuple(found[: request.limit]), timings=TOOK)
+        return SearchResult(hits=tuple(found[: request.limit]), timings=TOOK, left_out=self.left_out)
 
     @staticmethod
     def _hit(name: str, number: int, text: str, wanted: set[str]) -> Hit:

@@ -16,7 +16,7 @@ from serve_apps.chat import NOT_IN_DOCUMENTS, NOTHING_FOUND, ChatConductor
 from serve_apps.chat_turn import NOT_TRACED
 from serve_apps.contracts import Reranker
 from serve_apps.errors import EmbeddingMismatch, RaydioError, StageUnavailable
-from serve_apps.retrieval import NO_EMBEDDINGS, NO_RERANKER, Retriever
+from serve_apps.retrieval import LEFT_OUT, NO_EMBEDDINGS, NO_RERANKER, Retriever
 from serve_apps.turns import prompt
 from serve_apps.wire import (
     ChatRequest,
@@ -213,6 +213,13 @@ async def test_without_knowledge_the_model_is_alone_or_the_turn_fails(mode: Know
         assert (events[-1].stage, events[-1].retry_after_s) == ("knowledge", 5.0)
     else:
         assert "The model answered alone." in done(events).notes[0]
+
+
+async def test_a_collection_that_was_left_out_is_said() -> None:
+    shelf = Shelf(TEXTS)
+    shelf.left_out = ("Old",)
+    events = await Desk(shelf=shelf).ask("observatory opens at nine in the evening")
+    assert done(events).notes == (LEFT_OUT.format(name="Old"),)
 
 
 async def test_a_slow_search_is_done_without() -> None:

@@ -215,6 +215,23 @@ async def test_another_embedding_model_is_refused_with_a_way_out(knowledge: Know
     await knowledge.abandon(ticket)
 
 
+async def test_a_collection_of_another_model_is_left_out_of_all_and_said(knowledge: KnowledgeStage) -> None:
+    old = await knowledge.create_collection("anna", "Old")
+    ticket = await knowledge.begin("anna", old.id, new_document("b"), "Other 7B", 8)
+    passage = Passage(index=0, text="a frog of old", page=1, start=0, end=13)
+    await knowledge.add_pages(ticket, [Page(number=1, text="a frog of old")])
+    await knowledge.add_passages(ticket, [passage], np.eye(8, dtype=np.float32)[:1])
+    await knowledge.commit(ticket)
+    await added(knowledge, EMBEDDINGS, "anna", "Documents", "house.txt", HOUSE)
+    found = await searched(knowledge, EMBEDDINGS, "anna", "frog")
+    assert found.hits
+    assert {hit.document.name for hit in found.hits} == {"house.txt"}
+    assert found.left_out == ("Old",)
+    with pytest.raises(EmbeddingMismatch, match="Old"):
+        await searched(knowledge, EMBEDDINGS, "anna", "frog", collections=(old.id,))
+    assert (await searched(knowledge, EMBEDDINGS, "anna", "frog", method="bm25")).left_out == ()
+
+
 async def test_a_collection_is_indexed_again_with_another_model(knowledge: KnowledgeStage) -> None:
     pages = ["\n\n".join(f"number {n} of many" for n in range(25))]
     document = await added(knowledge, EMBEDDINGS, "anna", "Documents", "many", pages)

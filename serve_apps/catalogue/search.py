@@ -39,6 +39,10 @@ class Plan:
 
     places: tuple[Place, ...]
     scope: SearchScope
+    left_out: tuple[str, ...] = ()
+    """Names of collections that the query's vector cannot search."""
+    is_one_model: bool = True
+    """The query's vector can be compared with those of every place."""
 
 
 class CatalogueSearch:
@@ -56,15 +60,19 @@ class CatalogueSearch:
         """
         with reading(self._database) as connection:
             rows = _wanted(connection, request)
-            if request.method != "bm25":
-                _check_model(rows, request)
+            rows, left_out = _of_one_model(rows, request)
             ids = [row.id for row in rows]
             scope = _scope(connection, ids, request.filters)
         places = tuple(
             Place(collection_id=row.id, generation_id=row.generation_id, store_name=row.store_name)
             for row in rows
         )
-        return Plan(places=() if scope.documents == () else places, scope=scope)
+        return Plan(
+            places=() if scope.documents == () else places,
+            scope=scope,
+            left_out=left_out,
+            is_one_model=all(row.embedding_model == request.embedding_model for row in rows),
+        )
 
     def hits(self, found: Sequence[Fused], plan: Plan, vector: Vectors | None) -> list[Hit]:
         """What was found, as far as it can be found now: in order, with titles, texts and cosines."""
@@ -101,6 +109,22 @@ def _wanted(connection: Connection, request: SearchRequest) -> Sequence[Row[Any]
     if ids - {row.id for row in rows}:
         raise NotFound("There is no such collection.", "Choose one from the list.")
     return [row for row in rows if row.has_documents]
+
+
+def _of_one_model(
+    rows: Sequence[Row[Any]], request: SearchRequest
+) -> tuple[Sequence[Row[Any]], tuple[str, ...]]:
+    """What the query's vector can search, and the names of the rest; none may be left out that was named.
+
+    Raises:
+        EmbeddingMismatch: a named collection, or all there are, came from another model.
+    """
+    if request.method == "bm25":
+        return rows, ()
+    fitting = [row for row in rows if row.embedding_model == request.embedding_model]
+    searched = rows if request.collections or not fitting else fitting
+    _check_model(searched, request)
+    return searched, tuple(row.name for row in rows if row not in searched)
 
 
 def _check_model(rows: Sequence[Row[Any]], request: SearchRequest) -> None:

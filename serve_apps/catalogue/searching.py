@@ -62,9 +62,11 @@ class KnowledgeSearch:
         dense, dense_ms = _timed(self._dense, request, plan)
         bm25, bm25_ms = other.result() if other else _timed(self._bm25, request, plan)
         found = (fuse if request.method == "hybrid" else ranked)(dense, bm25)[: request.limit]
-        hits = self._catalogue.hits(found, plan, request.vector)
+        hits = self._catalogue.hits(found, plan, request.vector if plan.is_one_model else None)
         timings = SearchTimings(dense_ms=dense_ms, bm25_ms=bm25_ms, total_ms=0.0)
-        return SearchResult(hits=tuple(hits), timings=timings), len(hits) == len(found)
+        return SearchResult(hits=tuple(hits), timings=timings, left_out=plan.left_out), len(hits) == len(
+            found
+        )
 
     def _dense(self, request: SearchRequest, plan: Plan) -> Ranking:
         if request.method == "bm25" or request.vector is None:
