@@ -48,7 +48,7 @@ bench: venv-test ## Benchmarks, side by side with peers: JSON and a plot
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 screenshots: chromium ## Take the README's screenshots again
-	@RAYDIO_CHROMIUM="$$($(BIN)/python scripts/chromium.py)" $(BIN)/python scripts/screenshots.py $(ARGS)
+	@RAYDIO_CHROMIUM="$$($(BIN)/python scripts/chromium.py)" PYTHONPATH=. $(BIN)/python scripts/screenshots.py $(ARGS)
 
 test-coqui: python ## Test the coqui engine in a virtual environment of its own
 	@sh scripts/test_coqui.sh

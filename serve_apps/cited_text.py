@@ -25,6 +25,8 @@ _MAYBE_END = re.compile(
 _INLINE_CODE = re.compile(r"`+[^`\n]*(?:`+|(?=\n))")
 _PLAIN = re.compile(r"[^\s\[`.!?…。！？]+|[\s\S]")  # noqa: RUF001
 _FENCE = "```"
+_ABBREVIATION = re.compile(r"(?:^|[\s(])(?:Mr|Mrs|Ms|Dr|Prof|St|vs|e\.g|i\.e|[A-Z])\Z")
+"""What a full stop follows without ending the sentence."""
 _NO_SENTENCE = ("|", "#")
 """How lines begin that no number may end: tables, headings."""
 
@@ -79,7 +81,8 @@ class CitedText:
             return None
         if mark := _MARK.match(held):
             return self._claim(mark)
-        if end := _END.match(held):
+        end = _END.match(held)
+        if end and not (end[1] == "." and _ABBREVIATION.search(self._sentence)):
             return self._sentence_end(end)
         plain = _PLAIN.match(held)
         return self._pass(plain[0] if plain else held)

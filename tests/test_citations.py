@@ -72,6 +72,10 @@ EXAMPLES = {
         "望遠鏡は山の上にあります。[3]入場は無料です。",
         "望遠鏡は山の上にあります [3]。入場は無料です [3]。",
     ),
+    "abbreviations do not end sentences": (
+        "The telescope of Mr. Lens has a mirror of 3.5 metres.",
+        "The telescope of Mr. Lens has a mirror of 3.5 metres [2].",
+    ),
     "decimals do not end sentences": ("The mirror has 3.5 metres", "The mirror has 3.5 metres [2]"),
     "white space stays": ("One.  Two!\n\n  three  \n", "One.  Two!\n\n  three  \n"),
     "nothing": ("", ""),

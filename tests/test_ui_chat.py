@@ -393,7 +393,7 @@ def test_settings_reach_the_model(page: Page) -> None:
         expect(page.get_by_text("tok/s")).to_be_visible()
     request: TurnRequest = chat.requests[0]
     assert (request.system_prompt, request.max_tokens, request.stop) == ("Be brief.", 12, ("END",))
-    assert (request.temperature, request.top_p, request.seed) == (0.7, 1.0, None)
+    assert (request.temperature, request.top_p, request.seed) == (0.2, 1.0, None)
     assert request.caller
 
 

@@ -20,6 +20,8 @@ LATEX: list[dict[str, str | bool]] = [
     {"left": "\\(", "right": "\\)", "display": False},
 ]
 SETTINGS_ID = "ray-settings"
+TEMPERATURE = 0.2
+"""What a small model needs to keep to what it read; people who want surprises turn it up."""
 _FOLD = f"""
 const button = element.querySelector("button");
 button.addEventListener("click", () => {{
@@ -152,7 +154,7 @@ def settings() -> Settings:
         )
         with gr.Row():
             temperature = gr.Slider(
-                0, 2, 0.7, step=0.05, label="Temperature", info="0 always picks the likeliest word"
+                0, 2, TEMPERATURE, step=0.05, label="Temperature", info="0 always picks the likeliest word"
             )
             top_p = gr.Slider(
                 0.05, 1, 1, step=0.05, label="Top p", info="Share of likely words to choose from"
