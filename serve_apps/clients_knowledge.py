@@ -186,7 +186,7 @@ async def _carried(file: GivenFile) -> GivenFile:
 
 
 class ConversationsClient(StageClient):
-    """Stored conversations over a handle; see `contracts_knowledge.Conversations`."""
+    """Stored conversations over a handle; see `contracts_conversations.Conversations`."""
 
     stage = "conversations"
 

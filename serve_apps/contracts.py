@@ -11,7 +11,8 @@ from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from serve_apps.contracts_knowledge import Conversations, Ingest, Knowledge
+from serve_apps.contracts_conversations import Conversations
+from serve_apps.contracts_knowledge import Ingest, Knowledge
 from serve_apps.wire import (
     ApplicationStatus,
     Audio,

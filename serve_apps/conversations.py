@@ -45,7 +45,7 @@ MODEL_TIMEOUT_S = 1.0
 
 
 class ConversationsConductor:
-    """Stored conversations; see `contracts_knowledge.Conversations`.
+    """Stored conversations; see `contracts_conversations.Conversations`.
 
     Args:
         chat: answers questions.

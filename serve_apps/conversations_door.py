@@ -19,7 +19,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from serve_apps.access import user_of
-from serve_apps.contracts_knowledge import Conversations
+from serve_apps.contracts_conversations import Conversations
 from serve_apps.conversation_requests import (
     AskBody,
     ChangeBody,

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from sqlalchemy.engine import URL
 
 from serve_apps.args import ConversationsArgs
-from serve_apps.contracts_knowledge import Conversations
+from serve_apps.contracts_conversations import Conversations
 from serve_apps.conversations import ConversationsConductor
 from serve_apps.database import opened
 from serve_apps.wire import TextDelta, TurnDone, TurnEvent, TurnFailed, TurnRequest

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from serve_apps.contracts_knowledge import Conversations
+from serve_apps.contracts_conversations import Conversations
 from serve_apps.errors import RaydioError
 from serve_apps.wire import SourcesFound
 from serve_apps.wire_conversations import AnswerStored, Asked, ConversationEvent, Joined

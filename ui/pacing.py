@@ -42,9 +42,8 @@ async def batches(
             batch, arrived[:] = arrived[:], []
             yield batch
             patience_s = PULSE_S
-            if (
-                not all(map(quiet, batch)) and not pump.done()
-            ):  # the first item after a pulse has waited enough
+            # The first item after a pulse has waited enough.
+            if not all(map(quiet, batch)) and not pump.done():
                 await asyncio.sleep(FRAME_S)
         if not pump.cancelled():
             pump.result()
