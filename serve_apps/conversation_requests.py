@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, TypeVar
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints
 
 from serve_apps.errors import InputError
+from serve_apps.knowledge_requests import FiltersBody
+from serve_apps.rest import MAX_TAGS, Id, Label, Strict
 from serve_apps.wire import TurnRequest
 from serve_apps.wire_conversations import AskRequest, ConversationChange, ExportFormat, ListRequest, Thumb
-from serve_apps.wire_knowledge import DocumentKind, Filters, KnowledgeMode, Retrieval, SearchMethod
+from serve_apps.wire_knowledge import Filters, KnowledgeMode, Retrieval, SearchMethod
 
 MAX_TEXT_CHARACTERS = 200_000
 MAX_IDS = 10_000
-MAX_TAGS = 50
-Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
-Label = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
-Body = TypeVar("Body", bound=BaseModel)
-
-
-class Strict(BaseModel):
-    """What is not known is refused: a misspelt field would be ignored in silence."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class ChangeBody(Strict):
@@ -56,17 +47,6 @@ class FeedbackBody(Strict):
 
     thumb: Thumb | None = None
     comment: Annotated[str, StringConstraints(strip_whitespace=True, max_length=10_000)] = ""
-
-
-class FiltersBody(Strict):
-    """What a search is limited to."""
-
-    documents: tuple[Id, ...] = ()
-    names: tuple[str, ...] = ()
-    kinds: tuple[DocumentKind, ...] = ()
-    tags: tuple[str, ...] = ()
-    added_after_s: float | None = None
-    added_before_s: float | None = None
 
 
 class _Retrieval(Strict):
@@ -155,33 +135,3 @@ class ExportQuery(Strict):
     def listed(self) -> list[str]:
         """The ids."""
         return [found for found in self.ids.split(",") if found]
-
-
-def body(kind: type[Body], data: bytes) -> Body:
-    """Parse a JSON body.
-
-    Raises:
-        InputError: not JSON, or a field that is missing, unknown or wrong; the message names it.
-    """
-    try:
-        return kind.model_validate_json(data)
-    except ValidationError as error:
-        raise _wrong(error) from error
-
-
-def query(kind: type[Body], values: Mapping[str, str]) -> Body:
-    """The same for an address's query.
-
-    Raises:
-        InputError: an option that is unknown or wrong; the message names it.
-    """
-    try:
-        return kind.model_validate(dict(values))
-    except ValidationError as error:
-        raise _wrong(error) from error
-
-
-def _wrong(error: ValidationError) -> InputError:
-    first = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    return InputError(f"The request is wrong{f' at {place!r}' if place else ''}: {first['msg']}.")

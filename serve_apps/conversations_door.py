@@ -7,9 +7,8 @@ does not exist for them. Answers stream as server-sent events, a JSON object wit
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from functools import wraps
 from typing import Any
 from urllib.parse import quote
 
@@ -27,29 +26,13 @@ from serve_apps.conversation_requests import (
     FeedbackBody,
     IdsBody,
     ListQuery,
-    body,
-    query,
 )
 from serve_apps.door import error_response
 from serve_apps.errors import RaydioError, StageFailed
+from serve_apps.rest import NO_STORE, body, id_of, json_answer, query, told
 from serve_apps.wire_conversations import AnswerStored, Asked, AskRequest, ConversationEvent, Exported
 
-Endpoint = Callable[[Any, Request], Awaitable[Response]]
 Events = AsyncGenerator[ConversationEvent, None]
-_NO_STORE = {"cache-control": "no-store"}
-
-
-def _told(endpoint: Endpoint) -> Endpoint:
-    """Tell errors in OpenAI's shape, like the rest of `/v1`."""
-
-    @wraps(endpoint)
-    async def answered(self: Any, request: Request) -> Response:
-        try:
-            return await endpoint(self, request)
-        except RaydioError as error:
-            return error_response(error)
-
-    return answered
 
 
 class ConversationsDoor:
@@ -80,62 +63,62 @@ class ConversationsDoor:
 
     # ---- the list ----------------------------------------------------------------------------------
 
-    @_told
+    @told
     async def summaries(self, request: Request) -> Response:
         """GET /v1/conversations: a page of the list, and every folder and tag in use."""
         user, asked = user_of(request.scope), query(ListQuery, request.query_params)
         found = await self._conversations.summaries(asked.to_wire(user))
         folders, tags = await self._conversations.folders(user)
         more = len(found) > asked.limit
-        return _json({"data": found[: asked.limit], "has_more": more, "folders": folders, "tags": tags})
+        return json_answer({"data": found[: asked.limit], "has_more": more, "folders": folders, "tags": tags})
 
-    @_told
+    @told
     async def open(self, request: Request) -> Response:
         """GET /v1/conversations/{id}."""
-        return _json(await self._conversations.open(user_of(request.scope), _id(request)))
+        return json_answer(await self._conversations.open(user_of(request.scope), id_of(request)))
 
-    @_told
+    @told
     async def change(self, request: Request) -> Response:
         """PATCH /v1/conversations/{id}: title, folder, tags, pinned, the branch that is shown."""
         change = body(ChangeBody, await request.body()).to_wire()
-        return _json(await self._conversations.change(user_of(request.scope), _id(request), change))
+        return json_answer(await self._conversations.change(user_of(request.scope), id_of(request), change))
 
-    @_told
+    @told
     async def delete(self, request: Request) -> Response:
         """DELETE /v1/conversations/{id}; 404 when there is none."""
         user = user_of(request.scope)
-        await self._conversations.open(user, _id(request))
-        return _json({"n_deleted": await self._conversations.delete(user, [_id(request)])})
+        await self._conversations.open(user, id_of(request))
+        return json_answer({"n_deleted": await self._conversations.delete(user, [id_of(request)])})
 
-    @_told
+    @told
     async def delete_many(self, request: Request) -> Response:
         """POST /v1/conversations/delete {"ids": […]}; says how many there were."""
         ids = body(IdsBody, await request.body()).ids
-        return _json({"n_deleted": await self._conversations.delete(user_of(request.scope), ids)})
+        return json_answer({"n_deleted": await self._conversations.delete(user_of(request.scope), ids)})
 
     # ---- answers -----------------------------------------------------------------------------------
 
-    @_told
+    @told
     async def begin(self, request: Request) -> Response:
         """POST /v1/conversations: the first question of a new one."""
         return await self._asked(request, None)
 
-    @_told
+    @told
     async def ask(self, request: Request) -> Response:
         """POST /v1/conversations/{id}/messages: a question, streaming or not."""
-        return await self._asked(request, _id(request))
+        return await self._asked(request, id_of(request))
 
-    @_told
+    @told
     async def follow(self, request: Request) -> Response:
         """GET /v1/conversations/{id}/stream: join the running answer; 204 when there is none."""
         user = user_of(request.scope)
-        await self._conversations.open(user, _id(request))
-        return await _streamed(self._conversations.follow(user, _id(request)))
+        await self._conversations.open(user, id_of(request))
+        return await _streamed(self._conversations.follow(user, id_of(request)))
 
-    @_told
+    @told
     async def stop(self, request: Request) -> Response:
         """POST /v1/conversations/{id}/stop."""
-        await self._conversations.stop(user_of(request.scope), _id(request))
+        await self._conversations.stop(user_of(request.scope), id_of(request))
         return Response(status_code=204)
 
     async def _asked(self, request: Request, conversation_id: str | None) -> Response:
@@ -151,35 +134,37 @@ class ConversationsDoor:
                 first = event if isinstance(event, Asked) else first
                 if isinstance(event, AnswerStored) and first is not None:
                     about = {"conversation": first.conversation, "question": first.question}
-                    return _json({**about, "answer": event.answer})
+                    return json_answer({**about, "answer": event.answer})
         raise StageFailed("chat", "There is no answer.", "Open the conversation to see what was stored.")
 
     # ---- feedback, files -----------------------------------------------------------------------------
 
-    @_told
+    @told
     async def feedback(self, request: Request) -> Response:
         """PUT /v1/messages/{id}/feedback {"thumb": "up" | "down" | null, "comment": …}."""
         given = body(FeedbackBody, await request.body())
         user = user_of(request.scope)
-        return _json(await self._conversations.feedback(user, _id(request), given.thumb, given.comment))
+        return json_answer(
+            await self._conversations.feedback(user, id_of(request), given.thumb, given.comment)
+        )
 
-    @_told
+    @told
     async def export_feedback(self, request: Request) -> Response:
         """GET /v1/feedback.jsonl."""
         return _file(await self._conversations.export_feedback(user_of(request.scope)))
 
-    @_told
+    @told
     async def export(self, request: Request) -> Response:
         """GET /v1/conversations/export?ids=…&format=markdown|json|pdf; all of them without ids."""
         asked = query(ExportQuery, request.query_params)
         user = user_of(request.scope)
         return _file(await self._conversations.export(user, asked.listed(), asked.format))
 
-    @_told
+    @told
     async def import_file(self, request: Request) -> Response:
         """POST /v1/conversations/import: the file's bytes as the body, and nothing around them."""
         user = user_of(request.scope)
-        return _json(await self._conversations.import_file(user, await request.body()))
+        return json_answer(await self._conversations.import_file(user, await request.body()))
 
 
 async def _streamed(events: Events) -> Response:
@@ -188,7 +173,7 @@ async def _streamed(events: Events) -> Response:
         first = await anext(events)
     except StopAsyncIteration:
         return Response(status_code=204)
-    return StreamingResponse(_sse(first, events), media_type="text/event-stream", headers=_NO_STORE)
+    return StreamingResponse(_sse(first, events), media_type="text/event-stream", headers=NO_STORE)
 
 
 async def _sse(first: ConversationEvent, rest: Events) -> AsyncGenerator[bytes, None]:
@@ -208,18 +193,9 @@ def _event(event: ConversationEvent) -> bytes:
     return b"data: " + orjson.dumps({"type": kind, **fields}) + b"\n\n"
 
 
-def _id(request: Request) -> str:
-    found: str = request.path_params["id"]
-    return found
-
-
-def _json(content: Any) -> Response:
-    return Response(orjson.dumps(content), media_type="application/json", headers=_NO_STORE)
-
-
 def _file(exported: Exported) -> Response:
     """A download; the name twice, because titles are in every alphabet (RFC 6266)."""
     plain = re.sub(r"[^\w. -]", "_", exported.name, flags=re.ASCII)
     disposition = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(exported.name)}"
-    headers = {**_NO_STORE, "content-disposition": disposition}
+    headers = {**NO_STORE, "content-disposition": disposition}
     return Response(exported.data, media_type=exported.media_type, headers=headers)

@@ -15,10 +15,10 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
-from serve_apps.conversation_requests import body
 from serve_apps.errors import EmptyInput, InputError
 from serve_apps.ingestion.spool import Room, Spool
 from serve_apps.knowledge_requests import MAX_URLS, TagsBody, UrlsBody, cleaned_tags
+from serve_apps.rest import body
 from serve_apps.wire_knowledge import GivenFile, IngestRequest
 
 MAX_FILES = 10_000

@@ -6,12 +6,9 @@ does not exist for them.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from functools import wraps
 from typing import Any
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -19,31 +16,13 @@ from starlette.routing import Route
 from serve_apps.access import user_of
 from serve_apps.args import RetrievalArgs
 from serve_apps.contracts import Clients
-from serve_apps.conversation_requests import body
-from serve_apps.door import error_response
-from serve_apps.errors import RaydioError
 from serve_apps.ingest_stream import answered, wants_stream
 from serve_apps.ingest_uploads import received
 from serve_apps.ingestion.spool import Spool
 from serve_apps.knowledge_requests import CollectionChangeBody, NewCollectionBody, SearchBody, TagsBody
+from serve_apps.rest import NO_STORE, body, id_of, json_answer, told
 from serve_apps.retrieval import Ranking, Retriever, Scored
 from serve_apps.wire_knowledge import Collection, Deleted
-
-Endpoint = Callable[[Any, Request], Awaitable[Response]]
-_NO_STORE = {"cache-control": "no-store"}
-
-
-def _told(endpoint: Endpoint) -> Endpoint:
-    """Tell errors in OpenAI's shape, like the rest of `/v1`."""
-
-    @wraps(endpoint)
-    async def told(self: Any, request: Request) -> Response:
-        try:
-            return await endpoint(self, request)
-        except RaydioError as error:
-            return error_response(error)
-
-    return told
 
 
 class KnowledgeDoor:
@@ -87,98 +66,100 @@ class KnowledgeDoor:
 
     # ---- collections -------------------------------------------------------------------------------
 
-    @_told
+    @told
     async def collections(self, request: Request) -> Response:
         """GET /v1/collections."""
         user = user_of(request.scope)
-        return _json(
+        return json_answer(
             {"data": [_collection(found, user) for found in await self._knowledge.collections(user)]}
         )
 
-    @_told
+    @told
     async def create_collection(self, request: Request) -> Response:
         """POST /v1/collections."""
         user, asked = user_of(request.scope), body(NewCollectionBody, await request.body())
         made = await self._knowledge.create_collection(user, asked.name, shared=asked.shared)
-        return _json(_collection(made, user), status=201)
+        return json_answer(_collection(made, user), status=201)
 
-    @_told
+    @told
     async def change_collection(self, request: Request) -> Response:
         """PATCH /v1/collections/{id}."""
         user, change = user_of(request.scope), body(CollectionChangeBody, await request.body())
         changed = await self._knowledge.change_collection(
-            user, _id(request), name=change.name, shared=change.shared
+            user, id_of(request), name=change.name, shared=change.shared
         )
-        return _json(_collection(changed, user))
+        return json_answer(_collection(changed, user))
 
-    @_told
+    @told
     async def delete_collection(self, request: Request) -> Response:
         """DELETE /v1/collections/{id}, with its documents."""
-        return _json(_deleted(await self._knowledge.delete_collection(user_of(request.scope), _id(request))))
+        return json_answer(
+            _deleted(await self._knowledge.delete_collection(user_of(request.scope), id_of(request)))
+        )
 
-    @_told
+    @told
     async def reindex(self, request: Request) -> Response:
         """POST /v1/collections/{id}/reindex: new vectors by the model that runs now."""
-        events = self._ingest.stream_reindex(user_of(request.scope), _id(request))
+        events = self._ingest.stream_reindex(user_of(request.scope), id_of(request))
         return await answered(request, events, streamed=wants_stream(request))
 
     # ---- documents ---------------------------------------------------------------------------------
 
-    @_told
+    @told
     async def documents(self, request: Request) -> Response:
         """GET /v1/collections/{id}/documents."""
-        return _json({"data": await self._knowledge.documents(user_of(request.scope), _id(request))})
+        return json_answer({"data": await self._knowledge.documents(user_of(request.scope), id_of(request))})
 
-    @_told
+    @told
     async def add(self, request: Request) -> Response:
         """POST /v1/collections/{id}/documents: files as a form, or URLs as JSON."""
-        upload = await received(request, self._spool, user_of(request.scope), _id(request))
+        upload = await received(request, self._spool, user_of(request.scope), id_of(request))
         events = self._ingest.stream_ingest(upload.request)
         return await answered(request, events, streamed=wants_stream(request), done=upload.close)
 
-    @_told
+    @told
     async def document(self, request: Request) -> Response:
         """GET /v1/documents/{id}."""
-        return _json(await self._knowledge.document(user_of(request.scope), _id(request)))
+        return json_answer(await self._knowledge.document(user_of(request.scope), id_of(request)))
 
-    @_told
+    @told
     async def tag(self, request: Request) -> Response:
         """PATCH /v1/documents/{id}: its tags."""
         tags = body(TagsBody, await request.body()).cleaned()
-        return _json(await self._knowledge.tag(user_of(request.scope), _id(request), tags))
+        return json_answer(await self._knowledge.tag(user_of(request.scope), id_of(request), tags))
 
-    @_told
+    @told
     async def delete(self, request: Request) -> Response:
         """DELETE /v1/documents/{id}; the answer comes when the store has been counted."""
         user = user_of(request.scope)
-        document = await self._knowledge.document(user, _id(request))
+        document = await self._knowledge.document(user, id_of(request))
         deleted = await self._knowledge.delete(user, document.id)
         n_vectors = await self._knowledge.n_vectors(user, document.collection_id)
-        return _json({**_deleted(deleted), "n_vectors": n_vectors})
+        return json_answer({**_deleted(deleted), "n_vectors": n_vectors})
 
-    @_told
+    @told
     async def original(self, request: Request) -> Response:
         """GET /v1/documents/{id}/original: the file as it was given, for saving only."""
-        data = await self._knowledge.original(user_of(request.scope), _id(request))
-        headers = {**_NO_STORE, "content-disposition": "attachment", "x-content-type-options": "nosniff"}
+        data = await self._knowledge.original(user_of(request.scope), id_of(request))
+        headers = {**NO_STORE, "content-disposition": "attachment", "x-content-type-options": "nosniff"}
         return Response(data, media_type="application/octet-stream", headers=headers)
 
-    @_told
+    @told
     async def n_vectors(self, request: Request) -> Response:
         """GET /v1/documents/{id}/vectors/count, counted in the store."""
         user = user_of(request.scope)
-        document = await self._knowledge.document(user, _id(request))
+        document = await self._knowledge.document(user, id_of(request))
         n_vectors = await self._knowledge.n_vectors(user, document.collection_id, document.id)
-        return _json({"n_vectors": n_vectors})
+        return json_answer({"n_vectors": n_vectors})
 
     # ---- search ------------------------------------------------------------------------------------
 
-    @_told
+    @told
     async def search(self, request: Request) -> Response:
         """POST /v1/search."""
         asked = body(SearchBody, await request.body())
         ranking = await self._retriever.rank(user_of(request.scope), asked.query, asked.to_wire())
-        return _json(_found(ranking, asked.top_k))
+        return json_answer(_found(ranking, asked.top_k))
 
 
 def _found(ranking: Ranking, top_k: int) -> dict[str, Any]:
@@ -214,12 +195,3 @@ def _collection(collection: Collection, user: str) -> dict[str, Any]:
 
 def _deleted(deleted: Deleted) -> dict[str, Any]:
     return {"deleted": True, **asdict(deleted)}
-
-
-def _id(request: Request) -> str:
-    found: str = request.path_params["id"]
-    return found
-
-
-def _json(content: Any, status: int = 200) -> Response:
-    return Response(orjson.dumps(content), status, _NO_STORE, "application/json")

@@ -6,13 +6,12 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from serve_apps.conversation_requests import FiltersBody, Id, Label, Strict
-from serve_apps.wire_knowledge import Filters, Retrieval, SearchMethod
+from serve_apps.rest import MAX_TAGS, Id, Label, Strict
+from serve_apps.wire_knowledge import DocumentKind, Filters, Retrieval, SearchMethod
 
 MAX_QUERY_CHARACTERS = 10_000
 MAX_RESULTS = 200
 MAX_URLS = 1000
-MAX_TAGS = 50
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Tags = Annotated[list[Label], Field(max_length=MAX_TAGS)]
 
@@ -46,6 +45,17 @@ class UrlsBody(Strict):
 
     urls: Annotated[list[str], Field(min_length=1, max_length=MAX_URLS)]
     tags: Tags = Field(default_factory=list)
+
+
+class FiltersBody(Strict):
+    """What a search is limited to."""
+
+    documents: tuple[Id, ...] = ()
+    names: tuple[str, ...] = ()
+    kinds: tuple[DocumentKind, ...] = ()
+    tags: tuple[str, ...] = ()
+    added_after_s: float | None = None
+    added_before_s: float | None = None
 
 
 class SearchBody(Strict):

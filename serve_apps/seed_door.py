@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import orjson
 from fastapi import FastAPI
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 from ray.serve import Application
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -23,28 +23,24 @@ from serve_apps.access import user_of
 from serve_apps.args import ApiArgs
 from serve_apps.clients import over_handles
 from serve_apps.contracts import Chat
-from serve_apps.door import error_response
-from serve_apps.errors import InputError, RaydioError, StageFailed, status_of
+from serve_apps.errors import StageFailed, status_of
 from serve_apps.ingress import application
+from serve_apps.rest import Strict, body, json_answer, told
 from serve_apps.wire import Message, SourcesFound, TextDelta, TurnDone, TurnEvent, TurnFailed, TurnRequest
 from serve_apps.wire_knowledge import Retrieval, SearchMethod
 
 MAX_QUERY_CHARACTERS = 100_000
 
 
-class _Turn(BaseModel):
+class _Turn(Strict):
     """One earlier message."""
-
-    model_config = ConfigDict(extra="forbid")
 
     role: Literal["user", "assistant"]
     content: str
 
 
-class ChatBody(BaseModel):
+class ChatBody(Strict):
     """What `POST /chat` takes; everything but the query has a default."""
-
-    model_config = ConfigDict(extra="forbid")
 
     query: str = Field(min_length=1, max_length=MAX_QUERY_CHARACTERS)
     history: tuple[_Turn, ...] = ()
@@ -122,14 +118,12 @@ class SeedDoor:
         """The route at `path`: `/chat`, or `/` where Serve's route prefix is that already."""
         return [Route(path, self.answer, methods=["POST"])]
 
+    @told
     async def answer(self, request: Request) -> Response:
         """POST /chat: the whole answer, or with `"stream": true` server-sent events."""
-        try:
-            body = _parsed(await request.body())
-            turn = body.to_wire(user_of(request.scope))
-            return self._streamed(turn) if body.stream else await self._whole(turn)
-        except RaydioError as error:
-            return error_response(error)
+        asked = body(ChatBody, await request.body())
+        turn = asked.to_wire(user_of(request.scope))
+        return self._streamed(turn) if asked.stream else await self._whole(turn)
 
     async def _whole(self, turn: TurnRequest) -> Response:
         whole = _Whole()
@@ -141,7 +135,7 @@ class SeedDoor:
         if whole.done is None:
             raise StageFailed("chat", "The answer ended before it was complete.", "Try again.")
         answer = {"response": whole.response, "sources": whole.sources, **_facts(whole.done)}
-        return _json(answer | ({"searched_for": whole.query} if whole.query else {}))
+        return json_answer(answer | ({"searched_for": whole.query} if whole.query else {}))
 
     def _streamed(self, turn: TurnRequest) -> Response:
         headers = {"cache-control": "no-cache"}
@@ -184,21 +178,6 @@ def _failure(failed: TurnFailed) -> Response:
     body = {"error": {"message": failed.message, "type": failed.stage, "param": None, "code": failed.code}}
     headers = {"retry-after": str(round(wait_s + 0.5))} if wait_s else None
     return Response(orjson.dumps(body), status_of(failed.code), headers, "application/json")
-
-
-def _parsed(body: bytes) -> ChatBody:
-    try:
-        return ChatBody.model_validate_json(body)
-    except ValidationError as error:
-        wrong = error.errors(include_url=False)[0]
-        where = ".".join(map(str, wrong["loc"])) or "the body"
-        raise InputError(
-            f"{where}: {wrong['msg']}.", 'Send JSON like {"query": "When does it open?"}; see docs/route.md.'
-        ) from error
-
-
-def _json(content: dict[str, Any]) -> Response:
-    return Response(orjson.dumps(content), media_type="application/json")
 
 
 class _WithoutSlash:

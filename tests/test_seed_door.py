@@ -120,21 +120,21 @@ def test_failures_have_a_status(failure: Any, status: int) -> None:
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        (b"", "the body"),
-        (b"[1]", "the body"),
+        (b"", "The request is wrong: "),
+        (b"[1]", "The request is wrong: "),
         (b"{}", "query"),
         (b'{"query": ""}', "query"),
         (b'{"query": "a", "topk": 3}', "topk"),
         (b'{"query": "a", "mode": "maybe"}', "mode"),
         (b'{"query": "a", "top_k": 0}', "top_k"),
         (b'{"query": "a", "history": [{"role": "system", "content": "x"}]}', "history.0.role"),
-        ('{"query": "\ud800"}'.encode("utf-8", "surrogatepass"), "the body"),
+        ('{"query": "\ud800"}'.encode("utf-8", "surrogatepass"), "The request is wrong: "),
     ],
 )
 def test_bad_bodies_are_refused_by_name(body: bytes, said: str) -> None:
     answer = client(FakeChat()).post("/chat", content=body)
     assert answer.status_code == 400
-    assert answer.json()["error"]["message"].startswith(said)
+    assert said in answer.json()["error"]["message"]
 
 
 def test_a_client_that_leaves_stops_the_turn() -> None:
