@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import shutil
-import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -83,18 +83,20 @@ def connect(address: str) -> None:
 
 
 def stop() -> None:
-    """End Serve, giving replicas a moment, and then Ray."""
+    """End Serve, giving replicas a moment, and then Ray; not to be called from a running event loop."""
     if ray.is_initialized():
-        shutdown = threading.Thread(target=_end_serve, daemon=True)
-        shutdown.start()
-        shutdown.join(GRACE_S)
+        asyncio.run(end_serve())
     end()
 
 
-def _end_serve() -> None:
-    """Ask Serve to end; Ray leaves by SystemExit from a thread that waits when Ray itself is ended."""
-    with suppress(SystemExit):
-        serve.shutdown()  # type: ignore[no-untyped-call]
+async def end_serve() -> None:
+    """Ask Serve to end, and wait for that no longer than a moment.
+
+    On the loop and not in a thread: one that still spoke with Ray when Ray is ended would end the process.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(GRACE_S):
+            await serve.shutdown_async()
 
 
 def end() -> None:

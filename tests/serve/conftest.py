@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
 from typing import Any
 
 import pytest_asyncio
@@ -25,8 +23,6 @@ async def deploy() -> AsyncIterator[Deploy]:
     With the throughput settings a handle belongs to the event loop that used it first, so the tests of a
     file share one: `pytestmark = pytest.mark.asyncio(loop_scope="module")`.
     """
-    from ray import serve  # noqa: PLC0415
-
     from serve_apps import cluster, local_ray, serve_config  # noqa: PLC0415
 
     os.environ["RAYDIO_HOME"] = str(RAY_HOME)
@@ -41,9 +37,7 @@ async def deploy() -> AsyncIterator[Deploy]:
         return f"http://127.0.0.1:{port}"
 
     yield deployed
-    with suppress(TimeoutError):  # the ingress alone would take 35 s to drain
-        async with asyncio.timeout(3):
-            await serve.shutdown_async()
+    await local_ray.end_serve()
     local_ray.end()
 
 
