@@ -18,7 +18,7 @@ from serve_apps.media import encode, read
 from serve_apps.wire import Audio, TurnFailed, VoiceTurnRequest
 from tests.fake_clients import TRANSCRIPT, FakeStt, FakeTts, FakeVoiceChat, fake_clients
 from tests.ui_server import served
-from ui.live import RATE_HZ, SAMPLE, choices, conversation, example, script
+from ui.live import RATE_HZ, SAMPLE, choices, conversation, example
 
 
 class FailingVoice(FakeVoiceChat):
@@ -31,9 +31,10 @@ class FailingVoice(FakeVoiceChat):
 # ---- the component -----------------------------------------------------------------------------
 
 
-def test_every_file_of_the_page_is_used() -> None:
+async def test_every_file_of_the_page_is_used() -> None:
     folder = Path(__file__).parents[1] / "assets/live"
-    joined = script()
+    with gr.Blocks(analytics_enabled=False):
+        joined = conversation(fake_clients()).head
     for path in folder.glob("*.js"):
         assert path.name == "worklets.js" or path.read_text() in joined, path
 

@@ -20,6 +20,7 @@ from ui.library_work import LibraryWork
 from ui.model_comparison import HOW_TO, ModelComparison
 from ui.playground import Playground
 from ui.playground_controls import Controls, laid_out
+from ui.scripts import scripted
 from ui.why import why
 
 __all__ = ["collections_tab"]
@@ -124,8 +125,8 @@ def _map(clients: Clients, collections: gr.Dropdown) -> None:
     chart = gr.HTML(
         None,
         html_template=(ASSETS / "embeddings_space.html").read_text(),
-        js_on_load=_script("space", "space_hands", "space_data"),
         apply_default_css=False,
+        **_script("space", "space_hands", "space_data"),
     )
     draw.click(drawn.draw, collections, [progress, stop, chart], **QUEUED)
     stop.click(drawn.stop, None, None, **ASIDE)
@@ -135,9 +136,9 @@ def _comparison(clients: Clients) -> None:
     gr.HTML(
         None,
         html_template=(ASSETS / "embeddings_comparison.html").read_text() + _heat("As chosen"),
-        js_on_load=_script("heat", "comparison"),
         server_functions=[compare(clients)],
         apply_default_css=False,
+        **_script("heat", "comparison"),
     )
 
 
@@ -189,25 +190,23 @@ def _board(clients: Clients, *, main: bool) -> gr.HTML:
     """Columns; the main ones tell the map what was found, and explain its points."""
     return gr.HTML(
         "",
-        js_on_load=_script("columns"),
         server_functions=[why(clients)],
         apply_default_css=False,
         main=main,
+        **_script("columns"),
     )
 
 
 def _small_heat() -> gr.HTML:
     """One of two side by side; on a phone one stands below the other."""
     with gr.Column(min_width=260):
-        return gr.HTML(
-            None, html_template=_heat("As found"), js_on_load=_script("heat"), apply_default_css=False
-        )
+        return gr.HTML(None, html_template=_heat("As found"), apply_default_css=False, **_script("heat"))
 
 
 def _heat(given: str) -> str:
     return (ASSETS / "embeddings_heat.html").read_text().replace("As pasted", given)
 
 
-def _script(*names: str) -> str:
+def _script(*names: str) -> dict[str, Any]:
     """Scripts of one component, which share their names."""
-    return "".join((ASSETS / f"embeddings_{name}.js").read_text() for name in names)
+    return scripted(*(f"embeddings_{name}.js" for name in names))

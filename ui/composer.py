@@ -57,8 +57,8 @@ class Settings:
             messages=(),
             system_prompt=values[self.system_prompt] or "",
             max_tokens=int(values[self.max_tokens] or 0) or None,
-            temperature=values[self.temperature],
-            top_p=values[self.top_p],
+            temperature=float(values[self.temperature]),
+            top_p=float(values[self.top_p]),
             seed=int(values[self.seed] or 0) or None,
             stop=tuple(text for text in stop if text),
         )

@@ -24,13 +24,14 @@ from serve_apps.contracts import Clients
 from serve_apps.settings import ASSETS, settings
 from serve_apps.wire_knowledge import KnowledgeMode, Retrieval, SearchMethod
 from ui import sources
+from ui.scripts import scripted
 
 MOST_COLLECTIONS = 50
 MOST_PASSAGES = 20
 _FOLDER = ASSETS / "documents"
 _SAMPLES = ASSETS / "samples" / "documents"
-_SCRIPT = ("parts", "api", "uploads", "list", "collections", "search", "panel")
-"""In the order in which they may know each other."""
+_PARTS = ("parts", "api", "uploads", "list", "collections", "search", "panel")
+_SCRIPT = [f"documents/{name}.js" for name in _PARTS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +59,11 @@ def panel(clients: Clients) -> DocumentsPanel:
     drawer = gr.HTML(
         None,
         html_template=(_FOLDER / "page.html").read_text(),
-        js_on_load="\n".join((_FOLDER / f"{name}.js").read_text() for name in _SCRIPT),
         apply_default_css=False,
         server_functions=[_samples()],
         limit_bytes=settings().max_upload_mb * 2**20,
         elem_classes="ray-docs-host",
+        **scripted(*_SCRIPT),
     )
     sources.viewer()
     return DocumentsPanel(drawer)

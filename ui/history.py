@@ -9,12 +9,12 @@ from __future__ import annotations
 import gradio as gr
 
 from serve_apps.settings import ASSETS
+from ui.scripts import scripted
 from ui.shown import Shown
 
 DOOR = "../../v1"
 """From the page's address: the same behind any host and prefix."""
-_SCRIPT = ("door", "items", "editors", "menus", "list", "marks", "page")
-"""In the order in which they may know each other."""
+_SCRIPT = [f"history/{name}.js" for name in ("door", "items", "editors", "menus", "list", "marks", "page")]
 
 
 def history() -> gr.HTML:
@@ -22,13 +22,8 @@ def history() -> gr.HTML:
     return gr.HTML(
         value=Shown().value(),
         html_template=(ASSETS / "history/list.html").read_text(),
-        js_on_load=script(),
         apply_default_css=False,
         elem_classes="ray-history-host",
         door=DOOR,
+        **scripted(*_SCRIPT, fires=["select"]),
     )
-
-
-def script() -> str:
-    """The list's script in one piece."""
-    return "\n".join((ASSETS / "history" / f"{name}.js").read_text() for name in _SCRIPT)

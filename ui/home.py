@@ -12,9 +12,9 @@ import gradio as gr
 
 from serve_apps.contracts import Clients, Described
 from serve_apps.errors import RaydioError
-from serve_apps.settings import ASSETS
 from serve_apps.wire import ApplicationStatus, StageReport
 from ui import shell
+from ui.scripts import scripted
 from ui.stats import milliseconds, size
 
 STAGES = ("llm", "stt", "tts", "embeddings", "reranker", "knowledge")
@@ -64,9 +64,9 @@ def build(clients: Clients) -> gr.Blocks:
     ) as blocks:
         gr.HTML(
             f"{_doors()}{_running()}{_api()}",
-            js_on_load=(ASSETS / "home.js").read_text(),
             server_functions=[_overview_question(clients)],
             apply_default_css=False,
+            **scripted("home.js"),
         )
     return blocks
 

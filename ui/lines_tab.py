@@ -13,6 +13,7 @@ from ui import exports
 from ui.explorer import EXAMPLES, MOST_HITS, N_AT_ONCE, Explorer, example, stopped
 from ui.lines import MAX_CHARACTERS, LineVectors
 from ui.neighbours import CANDIDATES
+from ui.scripts import scripted
 
 __all__ = ["lines_tab"]
 
@@ -59,7 +60,7 @@ def _lay_out() -> tuple[dict[str, gr.Button], Widgets]:
         with gr.Column(scale=6, min_width=300):
             flat_map = _chart("map")
     query, k, rerank = _question()
-    hits = gr.HTML("", js_on_load=_script("hits"), apply_default_css=False)
+    hits = gr.HTML("", apply_default_css=False, **scripted("embeddings_hits.js"))
     heat = _chart("heat")
     choice, save, file = _download()
     shown_lines = gr.Textbox(visible=False)
@@ -94,7 +95,7 @@ def _paste() -> tuple[gr.Textbox, gr.Button, gr.Button, dict[str, gr.Button], gr
         stop = gr.Button("Stop", interactive=False, scale=1, min_width=80)
     progress = gr.HTML("", js_on_load=None, apply_default_css=False)
     with gr.Row(elem_classes="ray-try"):
-        gr.HTML("<span>Try</span>", js_on_load=_script("lines"), apply_default_css=False)
+        gr.HTML("<span>Try</span>", apply_default_css=False, **scripted("embeddings_lines.js"))
         examples = {name: gr.Button(name, size="sm", min_width=60) for name in EXAMPLES}
     return text, show, stop, examples, progress
 
@@ -125,13 +126,9 @@ def _chart(name: str) -> gr.HTML:
     return gr.HTML(
         None,
         html_template=(ASSETS / f"embeddings_{name}.html").read_text(),
-        js_on_load=_script(name),
         apply_default_css=False,
+        **scripted(f"embeddings_{name}.js"),
     )
-
-
-def _script(name: str) -> str:
-    return (ASSETS / f"embeddings_{name}.js").read_text()
 
 
 def _download() -> tuple[gr.Dropdown, gr.Button, gr.DownloadButton]:

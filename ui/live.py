@@ -18,6 +18,7 @@ from serve_apps.errors import RaydioError
 from serve_apps.media import read
 from serve_apps.samples import to_int16
 from serve_apps.settings import ASSETS
+from ui.scripts import scripted
 
 SAMPLE = ASSETS / "samples" / "question.ogg"
 """A recorded question, for a first try without a microphone."""
@@ -52,18 +53,13 @@ def conversation(clients: Clients) -> gr.HTML:
     """The component; `ui/voice.py` says what its element tells."""
     return gr.HTML(
         html_template=(_FOLDER / "page.html").read_text(),
-        js_on_load=script(),
         css_template=(_FOLDER / "live.css").read_text(),
         apply_default_css=False,
         server_functions=[choices(clients.tts, clients.stt), example()],
         worklets=(_FOLDER / "worklets.js").read_text(),
         address=DOOR,
+        **scripted(*(f"live/{name}.js" for name in _SCRIPT)),
     )
-
-
-def script() -> str:
-    """The page's script in one piece."""
-    return "\n".join((_FOLDER / f"{name}.js").read_text() for name in _SCRIPT)
 
 
 def choices(tts: Tts, stt: Stt) -> Question:

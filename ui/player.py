@@ -20,6 +20,7 @@ import gradio as gr
 from serve_apps.samples import resample, to_int16
 from serve_apps.settings import ASSETS
 from serve_apps.wire import Audio
+from ui.scripts import scripted
 
 FIRST_S = 0.5
 """Sound that travels with the value; more would delay it."""
@@ -63,12 +64,12 @@ def player(label: str = "Speech player") -> gr.HTML:
     """
     return gr.HTML(
         html_template=_TEMPLATE,
-        js_on_load=(ASSETS / "player.js").read_text(),
         css_template=(ASSETS / "player.css").read_text(),
         apply_default_css=False,
         server_functions=[_question()],
         label=label,
         rate_hz=USUAL_RATE_HZ,
+        **scripted("player.js", fires=["stop", "end"]),
     )
 
 

@@ -14,6 +14,7 @@ import gradio as gr
 from serve_apps.contracts import Clients, Cluster
 from serve_apps.errors import RaydioError
 from serve_apps.settings import ASSETS
+from ui.scripts import scripted
 
 PAGES = {
     "home": "Home",
@@ -63,10 +64,10 @@ def page(
     ) as blocks:
         gr.HTML(
             header(name, stages),
-            js_on_load=(ASSETS / "shell.js").read_text(),
             server_functions=[_health_question(clients.cluster, stages)],
             apply_default_css=False,
             elem_classes="ray-frame",
+            **scripted("shell.js"),
         )
         with gr.Column(elem_id="ray-main", elem_classes=["ray-main", f"ray-page-{name}"]):
             gr.HTML(_title(title, lead, heading=heading), js_on_load=None, apply_default_css=False)

@@ -16,6 +16,7 @@ import gradio as gr
 from serve_apps.settings import ASSETS
 from serve_apps.wire import Source
 from ui.markup import outside_code
+from ui.scripts import scripted
 
 ChatMessage = dict[str, Any]
 """A message in the form of gr.Chatbot."""
@@ -108,9 +109,9 @@ def viewer() -> gr.HTML:
     """The dialog that shows passages; put one on every page that has links to them."""
     return gr.HTML(
         html_template=(ASSETS / "sources.html").read_text(),
-        js_on_load=(ASSETS / "sources.js").read_text(),
         apply_default_css=False,
         elem_classes="ray-viewer-host",
+        **scripted("sources.js"),
     )
 
 

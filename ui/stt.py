@@ -8,9 +8,9 @@ from typing import Any
 import gradio as gr
 
 from serve_apps.contracts import Clients, Stt
-from serve_apps.settings import ASSETS
 from ui import shell
 from ui.listener import DETECT, FILES, Listener, endpoint, example
+from ui.scripts import scripted
 
 N_AT_ONCE = 32
 """Handlers at work at the same time; the stage's own queue decides who waits."""
@@ -100,9 +100,7 @@ def _lay_out() -> Widgets:
         downloads = [
             gr.DownloadButton(name, size="sm", min_width=60, visible=False) for name in FILES.values()
         ]
-    timed = gr.HTML(
-        "", js_on_load=(ASSETS / "stt.js").read_text(), apply_default_css=False, elem_id="ray-timed"
-    )
+    timed = gr.HTML("", apply_default_css=False, elem_id="ray-timed", **scripted("stt.js"))
     return Widgets(
         file,
         microphone,
