@@ -20,6 +20,8 @@ from ui.pacing import batches
 N_AT_ONCE = 64
 """Answers that may be written at the same time; the model's own queue decides who waits."""
 _STREAMED: dict[str, Any] = {
+    # Each value would cross to a thread and back, and a log could name components for Gradio to make.
+    "preprocess": False,
     "show_progress": "hidden",
     "concurrency_limit": N_AT_ONCE,
     "concurrency_id": "chat",

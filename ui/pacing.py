@@ -9,8 +9,8 @@ from typing import TypeVar
 Item = TypeVar("Item")
 FRAME_S = 1 / 30
 """Between batches: shorter costs a redraw nobody sees, longer looks like stutter."""
-ACKNOWLEDGE_S = 0.02
-"""The first pulse, unless the first item is quicker."""
+ACKNOWLEDGE_S = 0.05
+"""The first pulse, unless the first item is quicker: soon enough to look immediate, too late to delay it."""
 PULSE_S = 1.0
 """Gradio notices a closed tab only when a handler yields, so a handler must not be silent for longer."""
 
