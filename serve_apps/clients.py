@@ -15,6 +15,7 @@ from typing import cast
 from serve_apps.clients_knowledge import ConversationsClient, IngestClient, KnowledgeClient
 from serve_apps.cluster import statuses
 from serve_apps.contracts import Clients
+from serve_apps.shared_calls import SharedCalls
 from serve_apps.stage_client import StageClient
 from serve_apps.wire import (
     ApplicationStatus,
@@ -77,12 +78,20 @@ class TtsClient(StageClient):
 
 
 class EmbeddingsClient(StageClient):
-    """Embeddings over a handle; see `contracts.Embeddings`."""
+    """Embeddings over a handle; see `contracts.Embeddings`. Short calls travel together."""
 
     stage = "embeddings"
 
+    def __init__(self, application: str = "", *, timeout_s: float = 120.0) -> None:
+        """See `StageClient`."""
+        super().__init__(application, timeout_s=timeout_s)
+        self._shared = SharedCalls(self.stage, self._embed)
+
     async def embed(self, texts: Sequence[str]) -> Vectors:
         """See `contracts.Embeddings.embed`."""
+        return await self._shared.embed(texts)
+
+    async def _embed(self, texts: Sequence[str]) -> Vectors:
         return cast("Vectors", await self._call("embed", texts))
 
 

@@ -160,8 +160,10 @@ def test_live_sessions_hold_clients(path: Path) -> None:
 
 
 def test_clients_never_import_a_stage() -> None:
-    for name in ("clients", "clients_knowledge", "stage_client"):
-        allowed = serve_apps(*LEAVES, "metrics", "cluster", "clients_knowledge", "stage_client")
+    for name in ("clients", "clients_knowledge", "shared_calls", "stage_client"):
+        allowed = serve_apps(
+            *LEAVES, "metrics", "cluster", "clients_knowledge", "shared_calls", "stage_client"
+        )
         assert ours(module(name)) <= allowed
 
 
