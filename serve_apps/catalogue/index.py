@@ -206,17 +206,20 @@ class KnowledgeIndex:
 
     def _flush(self, name: str) -> None:
         self._store.flush(name)
-        del self._unflushed[name]
+        self._unflushed.pop(name, None)
 
     def _complete(self, generation: Generation, document_key: int, n_passages: int) -> None:
         """See that the store has all of a document, and has written it down.
 
-        Counting takes longer the more is stored: it is for what another process, now dead, began.
+        One flush serves all documents that were added before it. Counting takes longer the more is stored:
+        it is for what another process, now dead, began.
         """
         name, here = generation.store_name, SearchScope(documents=(document_key,))
-        self._flush(name)
+        if self._unflushed[name]:
+            self._flush(name)
         if len(self._inserted.pop(document_key, ())) == n_passages:
             return
+        self._flush(name)
         if self._store.count(name, here) == n_passages:
             return
         logger.warning("the vector store has lost passages of document %d; copying them again", document_key)
