@@ -1,9 +1,9 @@
 """Row 6: embeddings, reranker and ingest: how much of the encoder is left when everything is around it.
 
-Requests: one text to embed, or a query with twelve passages to rerank, 32 at once over the handles that the
-conductors use. Floor: the same engines in one process, a call after the other; beside it the same texts in
-batches, as the stage makes them. Promises: at least the floor; embeddings at least 0.8 of the batches.
-Ingest: text, Markdown and PDF files of 3,000 passages in one request, from there to the report. Floor: the
+Requests: one text to embed, or a query with twelve new passages to rerank, 32 at once through the clients
+that the conductors use. Floor: the same engines in one process, a call after the other; beside it the same
+texts in batches, as the stage makes them. Promises: at least the floor, and 0.8 of the batches.
+Ingest: text, Markdown and PDF files of 900 passages in one request, from there to the report. Floor: the
 embedder alone on the passages that this makes, in batches. Promise: at least 0.8 of it.
 Memory (PSS) of the replicas that documents go through, knowledge and front, with none, 5,000 and 10,000
 passages. Promise: the second 5,000 add at most a tenth.
@@ -26,8 +26,8 @@ from benchmarks.systems import Product, in_cluster
 ROW = 6
 TITLE = "Documents: embeddings, reranker, ingest"
 N_AT_ONCE = 32
-N_TEXTS, N_RERANKED = 800, 60
-N_INGESTED = 3000
+N_TEXTS, N_RERANKED = 800, 30
+N_INGESTED = 900
 N_KEPT = 5000
 """Twice as many are ingested for the memory."""
 REPLICAS = ("ServeReplica:knowledge", "ServeReplica:front")

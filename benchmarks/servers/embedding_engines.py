@@ -2,7 +2,7 @@
 
 `python -m benchmarks.servers.embedding_engines`; then a line on stdin is answered with one of requests a
 second: `embed one N`: N texts, one call each; `embed batch N`: the same in batches of 64, as the stage makes
-them; `rerank N`: N queries with twelve passages each; `ingest FOLDER`: what ingest would embed of the
+them; `rerank N`: N queries with twelve new passages each; `ingest FOLDER`: what ingest would embed of the
 files in a folder, in batches as ingest makes them (passages a second, without reading and cutting).
 """
 
@@ -30,6 +30,7 @@ class Engines:
         embeddings, reranker = EmbeddingsArgs(), RerankerArgs()
         self._embeddings: EmbeddingsEngine = engine_class("embeddings", embeddings.engine)(embeddings)
         self._reranker: RerankerEngine = engine_class("reranker", reranker.engine)(reranker)
+        self._n_reranked = 0
 
     async def embed(self, how: str, n_texts: str) -> float:
         """Texts a second."""
@@ -43,9 +44,10 @@ class Engines:
     async def rerank(self, n_queries: str) -> float:
         """Requests a second."""
         queries = library.questions(int(n_queries), int(n_queries))
-        passages = [library.section_text(number) for number in range(N_RERANKED)]
+        found = reranked(len(queries), self._n_reranked)
+        self._n_reranked += len(queries)
         started = time.perf_counter()
-        for query in queries:
+        for query, passages in zip(queries, found, strict=True):
             self._reranker.score(query, passages)
         return len(queries) / (time.perf_counter() - started)
 
@@ -57,6 +59,14 @@ class Engines:
         for start in range(0, len(texts), args.batch_passages):
             self._embeddings.embed(texts[start : start + args.batch_passages])
         return len(texts) / (time.perf_counter() - started)
+
+
+def reranked(n_queries: int, first: int) -> list[list[str]]:
+    """The passages of each query, none of which the engine has seen before: it remembers what it read."""
+    return [
+        [library.section_text(number) for number in range(start, start + N_RERANKED)]
+        for start in range(first * N_RERANKED, (first + n_queries) * N_RERANKED, N_RERANKED)
+    ]
 
 
 def _paths(folder: str) -> list[Path]:

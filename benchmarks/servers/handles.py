@@ -2,7 +2,7 @@
 
 `python -m benchmarks.servers.handles`, with the environment of `systems.in_cluster`; then lines on stdin:
 `embed N C`: requests a second, N of one text, C at once; `rerank N C`: the same with a query and twelve
-passages; `retrieve COLLECTION plain|rerank N`: milliseconds of N searches; `added COLLECTION N`: how many
+new passages; `retrieve COLLECTION plain|rerank N`: milliseconds of N searches; `added COLLECTION N`: how many
 milliseconds later the first word of N answers comes than when the model alone is asked the very same prompt;
 `fill COLLECTION N`: seconds for N passages with random vectors; `find COLLECTION METHOD N`: milliseconds of N
 searches among those, `settle COLLECTION`: seconds until these have become as fast as they will be.
@@ -17,7 +17,7 @@ from contextlib import aclosing
 
 from benchmarks import library, line_server
 from benchmarks.many_passages import ManyPassages
-from benchmarks.servers.embedding_engines import N_RERANKED
+from benchmarks.servers.embedding_engines import reranked
 from serve_apps import local_ray, run_state
 from serve_apps.access import OWNER
 from serve_apps.args import ConductorArgs, RetrievalArgs
@@ -52,6 +52,7 @@ class Stages:
         self._knowledge, self._llm = KnowledgeClient(), RecordingLlm()
         self._retriever = Retriever(self._embeddings, self._knowledge, self._reranker, RetrievalArgs())
         self._chat = ChatConductor(self._llm, ConductorArgs(), self._retriever)
+        self._n_reranked = 0
 
     async def embed(self, n_requests: str, n_at_once: str) -> float:
         """Requests a second."""
@@ -63,8 +64,10 @@ class Stages:
     async def rerank(self, n_requests: str, n_at_once: str) -> float:
         """Requests a second."""
         queries = library.questions(int(n_requests), int(n_requests))
-        passages = [library.section_text(number) for number in range(N_RERANKED)]
-        calls = [lambda query=query: self._reranker.rank(query, passages) for query in queries]
+        found = reranked(len(queries), self._n_reranked)
+        self._n_reranked += len(queries)
+        asked = zip(queries, found, strict=True)
+        calls = [lambda query=query, texts=texts: self._reranker.rank(query, texts) for query, texts in asked]
         return await _per_s(int(n_at_once), calls)
 
     async def retrieve(self, collection_id: str, how: str, n_queries: str) -> list[float]:
