@@ -96,7 +96,7 @@ async def end_serve() -> None:
     """
     with suppress(TimeoutError):
         async with asyncio.timeout(GRACE_S):
-            await serve.shutdown_async()
+            await serve.shutdown_async()  # type: ignore[no-untyped-call]
 
 
 def end() -> None:
