@@ -48,6 +48,8 @@ def ray_environment(home: Path) -> dict[str, str]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(_private_token(home / "ray_token")),
         "RAY_USAGE_STATS_ENABLED": "0",
+        # Ray's own variable for `worker_process_setup_hook`: set here it also reaches Serve's own actors.
+        "__RAY_WORKER_PROCESS_SETUP_HOOK_ENV_VAR": "serve_apps.lean_serve.import_serve",
         "GRADIO_ANALYTICS_ENABLED": "False",
         # Gradio recomputes statistics of its queue after every event, with pandas, for a page that is off.
         "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000",

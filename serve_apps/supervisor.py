@@ -4,6 +4,8 @@
 It ends on SIGTERM or SIGINT, or when the `raydio up` in the foreground that started it is gone.
 """
 
+# ruff: noqa: E402 -- nothing may import Serve before `lean_serve` does
+
 from __future__ import annotations
 
 import argparse
@@ -19,6 +21,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
+
+from serve_apps import lean_serve
+
+lean_serve.import_serve()
+
 import ray
 from ray.serve.exceptions import RayServeException
 

@@ -28,7 +28,7 @@ CONDUCTORS = {
 COMMAND = {
     "cli", "cli_documents", "cli_eval", "documents_client",
     "launch", "live_table", "fetching", "serve_logs", "attached", "machine", "processes", "run_state",
-    "ray_environment", "local_ray", "supervisor", "weights", "wheels",
+    "ray_environment", "lean_serve", "local_ray", "supervisor", "weights", "wheels",
 }  # fmt: skip
 """The command `raydio` and what it runs on."""
 HEAVY = {
