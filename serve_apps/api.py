@@ -7,7 +7,7 @@ Plain Starlette endpoints: on this path every millisecond is the user's time to 
 
 import time
 import uuid
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
@@ -25,6 +25,7 @@ from serve_apps.door import error_response
 from serve_apps.errors import RaydioError, StageFailed, UnknownName
 from serve_apps.ingress import application
 from serve_apps.openai_requests import chat_completion
+from serve_apps.rest import json_answer, told
 from serve_apps.wire import ChatRequest, LlmDone, LlmUsage, ModelCard
 
 CARD_FRESH_S = 30.0
@@ -46,26 +47,20 @@ class Api:
             Route(f"{prefix}/chat/completions", self.chat_completions, methods=["POST"]),
         ]
 
+    @told
     async def models(self, _request: Request) -> Response:
         """GET /v1/models."""
-        return await _answered(self._models())
+        card = await self._llm_card()
+        return json_answer({"object": "list", "data": [_model_object(card)]})
 
+    @told
     async def model(self, request: Request) -> Response:
         """GET /v1/models/{model}."""
-        return await _answered(self._one_model(request.path_params["model"]))
+        return json_answer(_model_object(await self._known_model(request.path_params["model"])))
 
+    @told
     async def chat_completions(self, request: Request) -> Response:
         """POST /v1/chat/completions, streaming or not."""
-        return await _answered(self._chat_completions(request))
-
-    async def _models(self) -> Response:
-        card = await self._llm_card()
-        return _json({"object": "list", "data": [_model_object(card)]})
-
-    async def _one_model(self, name: str) -> Response:
-        return _json(_model_object(await self._known_model(name)))
-
-    async def _chat_completions(self, request: Request) -> Response:
         body = chat_completion(await request.body())
         wire = body.to_wire()
         card = await self._known_model(body.model)
@@ -109,7 +104,7 @@ class _Answer:
                         "finish_reason": event.finish_reason,
                         "logprobs": None,
                     }
-                    return _json(
+                    return json_answer(
                         {
                             **self._head,
                             "object": "chat.completion",
@@ -148,13 +143,6 @@ class _Answer:
         return b"data: " + orjson.dumps({**self._head, "object": "chat.completion.chunk", **fields}) + b"\n\n"
 
 
-async def _answered(answer: Awaitable[Response]) -> Response:
-    try:
-        return await answer
-    except RaydioError as error:
-        return error_response(error)
-
-
 async def _continued(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
     """The stream after its first chunk was awaited; an error now can only be told inside it."""
     async with aclosing(rest):
@@ -164,10 +152,6 @@ async def _continued(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGe
                 yield chunk
         except RaydioError as error:
             yield b"data: " + bytes(error_response(error).body) + b"\n\n"
-
-
-def _json(content: dict[str, Any]) -> Response:
-    return Response(orjson.dumps(content), media_type="application/json")
 
 
 def _usage(usage: LlmUsage) -> dict[str, Any]:
