@@ -37,12 +37,12 @@ async def test_serve_and_a_stage_do_without_pandas(deploy: Deploy) -> None:
     assert not any(loaded.values()), loaded
 
 
-def test_pandas_can_be_imported_afterwards() -> None:
+async def test_pandas_can_be_imported_afterwards() -> None:
     code = (
         "import sys; from serve_apps.lean_serve import import_serve; import_serve();"
         "assert 'pandas' not in sys.modules; import ray.serve, pandas; import_serve(); pandas.DataFrame()"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)  # noqa: ASYNC221
 
 
 def _family() -> set[int]:
