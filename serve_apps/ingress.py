@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from serve_apps.access import Credential, token
 from serve_apps.asset_cache import AssetCache
 from serve_apps.door import Door
+from serve_apps.page_compression import PageCompression
 from serve_apps.settings import settings
 
 OPEN_TABS = 5000
@@ -36,7 +37,7 @@ def behind_door(app: FastAPI) -> ASGIApp:
         allow_headers=["*"],
     )
     return Door(
-        AssetCache(app),
+        AssetCache(PageCompression(app)),
         credential=Credential(token()),
         allowed_origins=settings().allowed_origins,
         public_url=settings().public_url,
