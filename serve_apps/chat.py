@@ -5,8 +5,9 @@ documents the answer alone.
 """
 
 # No `from __future__ import annotations`: Serve checks `args:` only against an annotation that is a class.
-from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, replace
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Sequence
+from dataclasses import replace
 
 from ray import serve
 from ray.serve import Application
@@ -20,8 +21,8 @@ from serve_apps.clients_knowledge import KnowledgeClient
 from serve_apps.contracts import Llm
 from serve_apps.errors import ContextOverflow, EmptyInput, InputError, RaydioError, StageFailed
 from serve_apps.follow_up import FollowUps
-from serve_apps.grounding import Grounds, grounded
-from serve_apps.retrieval import Ranking, Retriever
+from serve_apps.grounding import Counts, Grounds, counted, grounded
+from serve_apps.retrieval import Found, Ranking, Retriever
 from serve_apps.turns import TurnClock, close, failed, prompt
 from serve_apps.wire import (
     ChatRequest,
@@ -40,14 +41,6 @@ PROMPTS = ("chat", "voice")
 """System prompts of the installation itself; an engine may remember what it read of them."""
 NOT_IN_DOCUMENTS = "I found nothing about that in your documents."
 NOTHING_FOUND = "Nothing in the documents matched: the model answered alone."
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What the documents hold about a question."""
-
-    query: str
-    ranking: Ranking
 
 
 class ChatConductor:
@@ -113,7 +106,7 @@ class ChatConductor:
 
     # ---- documents -------------------------------------------------------------------------------
 
-    async def _found(self, turn: Turn, request: TurnRequest, retrieval: Retrieval) -> _Found | None:
+    async def _found(self, turn: Turn, request: TurnRequest, retrieval: Retrieval) -> Found | None:
         """None when the documents could not be searched and the turn may go on without them."""
         try:
             if self._retriever is None:
@@ -122,7 +115,7 @@ class ChatConductor:
                 )
             async with turn.clock.limit():
                 query = await self._follow_ups.query(request.messages)
-                ranking = await self._retriever.rank(request.user, query, retrieval, turn.clock.now_ms)
+                return await self._retriever.search(request.user, query, retrieval, turn.clock.now_ms)
         except TimeoutError as error:
             raise turn.clock.expired("knowledge") from error
         except RaydioError as error:
@@ -130,24 +123,36 @@ class ChatConductor:
                 raise
             turn.notes.append(f"{error.message} The model answered alone.")
             return None
-        turn.spans += ranking.spans
-        turn.notes += ranking.notes
-        return _Found(query, ranking)
 
     async def _grounds(
-        self, turn: Turn, request: TurnRequest, retrieval: Retrieval, found: _Found | None
+        self, turn: Turn, request: TurnRequest, retrieval: Retrieval, found: Found | None
     ) -> Grounds:
-        if found is None or not found.ranking.hits:
-            if found is not None and retrieval.mode == "documents_first":
+        if self._retriever is None or found is None:
+            return Grounds(sources=(), messages=request.messages, notes=())
+        order = self._retriever.order(found)
+        ranking, counts = await self._beside(turn, order, counted(self._llm, request.messages, found.hits))
+        turn.spans += ranking.spans
+        turn.notes += ranking.notes
+        if not ranking.hits:
+            if retrieval.mode == "documents_first":
                 turn.notes.append(NOTHING_FOUND)
             return Grounds(sources=(), messages=request.messages, notes=())
-        started_ms = turn.clock.now_ms()
         limits = self._args.retrieval
         n_passages = retrieval.n_passages or limits.n_passages
-        grounds = await grounded(self._llm, request.messages, found.ranking.hits, n_passages, limits)
-        turn.took("passages", started_ms)
+        grounds = grounded(request.messages, ranking.hits, counts, n_passages, limits)
         turn.notes += grounds.notes
         return grounds
+
+    async def _beside(
+        self, turn: Turn, order: Awaitable[Ranking], counts: Awaitable[Counts]
+    ) -> tuple[Ranking, Counts]:
+        """Both, as long as the longer takes: what may be quoted is counted while the reranker reads it."""
+        try:
+            async with turn.clock.limit():
+                ranking, counted_tokens = await asyncio.gather(order, counts)
+        except TimeoutError as error:
+            raise turn.clock.expired("llm") from error
+        return ranking, counted_tokens
 
     async def _from_documents(
         self, turn: Turn, request: TurnRequest, grounds: Grounds
@@ -204,7 +209,7 @@ class ChatConductor:
                 await close(stream)
 
 
-def _unlike(found: _Found | None, request: TurnRequest) -> str:
+def _unlike(found: Found | None, request: TurnRequest) -> str:
     """What was searched for, when it is not the user's own words."""
     return found.query if found is not None and found.query != request.messages[-1].content else ""
 

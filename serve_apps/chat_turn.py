@@ -31,10 +31,6 @@ class Turn:
     must_be_traced: bool = False
     """Passages were read: an answer that rests on none of them is said to."""
 
-    def took(self, name: str, start_ms: float) -> None:
-        """Add a bar that ends now."""
-        self.spans.append(span(name, start_ms, self.clock.now_ms()))
-
     def told(self, event: LlmEvent) -> list[TurnEvent]:
         """What the caller hears of a model's event."""
         if isinstance(event, LlmDone):

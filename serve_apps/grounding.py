@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from serve_apps.args import RetrievalArgs
@@ -27,30 +27,61 @@ class Grounds:
     notes: tuple[str, ...]
 
 
-async def grounded(
-    llm: Llm, messages: Sequence[Message], hits: Sequence[Scored], n_passages: int, args: RetrievalArgs
-) -> Grounds:
-    """Put what fits of `hits` into the last message, and shorten the history to what may stand beside it.
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Tokens of what the model may read."""
+
+    passages: Mapping[str, int]
+    """By the id of the source, as quoted."""
+    history: tuple[int, ...]
+    """Of each message before the question."""
+
+
+async def counted(llm: Llm, messages: Sequence[Message], hits: Sequence[Hit]) -> Counts:
+    """Count the tokens of `hits`, in any order, and of the conversation before the question.
 
     Args:
         llm: counts in its own tokens.
         messages: the conversation, without a system message, the question last.
-        hits: best first.
+        hits: what may be quoted; without any nothing is asked of the model.
+    """
+    if not hits:
+        return Counts({}, ())
+    sources = [source(Scored(hit=hit, score=hit.score)) for hit in hits]
+    # The longest number that any of them may get: none is longer than it was counted.
+    quoted = [quotation(len(hits), one) for one in sources]
+    tokens = await llm.count_tokens([*quoted, *(message.content for message in messages[:-1])])
+    counts = {one.id: count for one, count in zip(sources, tokens, strict=False)}
+    return Counts(counts, tuple(tokens[len(sources) :]))
+
+
+def grounded(
+    messages: Sequence[Message],
+    hits: Sequence[Scored],
+    counts: Counts,
+    n_passages: int,
+    args: RetrievalArgs,
+) -> Grounds:
+    """Put what fits of `hits` into the last message, and shorten the history to what may stand beside it.
+
+    Args:
+        messages: as they were counted.
+        hits: best first; all of them were counted.
+        counts: of `counted`.
         n_passages: how many at most.
         args: the budgets in tokens.
     """
     history, question = list(messages[:-1]), messages[-1].content
-    quoted = [quotation(number, source(item)) for number, item in enumerate(hits[:n_passages], 1)]
-    counts = await llm.count_tokens([*quoted, *(message.content for message in history)])
-    n_fitting, first_share = _fitting(counts[: len(quoted)], args.max_context_tokens)
-    sources = [source(item) for item in hits[:n_fitting]]
+    chosen = [source(item) for item in hits[:n_passages]]
+    n_fitting, first_share = _fitting([counts.passages[one.id] for one in chosen], args.max_context_tokens)
+    sources = chosen[:n_fitting]
     if first_share < 1:
         sources[0] = _cut(sources[0], first_share)
-    kept = _newest(history, counts[len(quoted) :], args.max_history_tokens)
+    kept = _newest(history, counts.history, args.max_history_tokens)
     return Grounds(
         sources=tuple(sources),
         messages=(*kept, Message(role="user", content=_asked(sources, question))),
-        notes=tuple(_notes(len(quoted) - n_fitting, first_share, len(history) - len(kept))),
+        notes=tuple(_notes(len(chosen) - n_fitting, first_share, len(history) - len(kept))),
     )
 
 

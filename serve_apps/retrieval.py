@@ -50,14 +50,19 @@ class Ranking:
 
 
 @dataclass(slots=True)
-class _Search:
-    """One search under way; times are the caller's clock, in milliseconds."""
+class Found:
+    """What a search gave, before the reranker; times are the caller's clock, in milliseconds."""
 
+    query: str
+    wanted: Retrieval
     now_ms: Callable[[], float]
+    hits: tuple[Hit, ...] = ()
+    """In the search's order."""
     spans: list[Span] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def took(self, name: str, start_ms: float) -> None:
+        """Add a bar that ends now."""
         self.spans.append(span(name, start_ms, self.now_ms()))
 
 
@@ -81,10 +86,14 @@ class Retriever:
         self._model = ""
         self._model_asked_s = float("-inf")
 
-    async def rank(
+    async def rank(self, user: str, query: str, wanted: Retrieval) -> Ranking:
+        """The passages for `query` in what `user` may read: `search`, then `order`."""
+        return await self.order(await self.search(user, query, wanted))
+
+    async def search(
         self, user: str, query: str, wanted: Retrieval, now_ms: Callable[[], float] | None = None
-    ) -> Ranking:
-        """The passages for `query` in what `user` may read.
+    ) -> Found:
+        """What may answer `query`, in what `user` may read.
 
         Args:
             user: whose documents.
@@ -98,28 +107,33 @@ class Retriever:
         """
         if not query.strip():
             raise EmptyInput("There is nothing to search for.", "Write what to look for.")
-        search = _Search(now_ms or _clock())
+        found = Found(query, wanted, now_ms or _clock())
         try:
             async with asyncio.timeout(self._args.timeout_s):
-                hits = await self._found(search, user, query, wanted)
+                await self._look(found, user)
         except TimeoutError as error:
             raise StageTimeout("knowledge", "The documents took too long to search.", "Try again.") from error
-        scored = await self._ordered(search, query, hits, wanted)
-        names = _names(query)
-        kept = [item for item in scored if self._is_good(item, wanted) or _holds(item.hit, names)]
+        return found
+
+    async def order(self, found: Found) -> Ranking:
+        """The best of what was found first, and only what is good enough."""
+        scored = await self._ordered(found)
+        names = _names(found.query)
+        kept = [item for item in scored if self._is_good(item, found.wanted) or _holds(item.hit, names)]
         return Ranking(
             hits=tuple(kept),
             n_below=len(scored) - len(kept),
-            spans=tuple(search.spans),
-            notes=tuple(search.notes),
+            spans=tuple(found.spans),
+            notes=tuple(found.notes),
         )
 
-    async def _found(self, search: _Search, user: str, query: str, wanted: Retrieval) -> tuple[Hit, ...]:
-        vector, method = await self._vector(search, query, wanted.method)
-        started_ms = search.now_ms()
+    async def _look(self, found: Found, user: str) -> None:
+        wanted = found.wanted
+        vector, method = await self._vector(found)
+        started_ms = found.now_ms()
         request = SearchRequest(
             user=user,
-            query=query,
+            query=found.query,
             vector=vector,
             embedding_model=self._model if vector is not None else "",
             collections=wanted.collections,
@@ -128,26 +142,25 @@ class Retriever:
             filters=wanted.filters,
         )
         result = await self._knowledge.search(request)
-        search.notes += [LEFT_OUT.format(name=name) for name in result.left_out]
-        search.took("search", started_ms)
-        return result.hits
+        found.hits = result.hits
+        found.notes += [LEFT_OUT.format(name=name) for name in result.left_out]
+        found.took("search", started_ms)
 
-    async def _vector(
-        self, search: _Search, query: str, method: SearchMethod
-    ) -> tuple[Vectors | None, SearchMethod]:
+    async def _vector(self, found: Found) -> tuple[Vectors | None, SearchMethod]:
         """The query's vector, and the method that is possible with it."""
+        method = found.wanted.method
         if method == "bm25":
             return None, method
-        started_ms = search.now_ms()
+        started_ms = found.now_ms()
         try:
-            vectors, _ = await asyncio.gather(self._embeddings.embed([query]), self._know_model())
+            vectors, _ = await asyncio.gather(self._embeddings.embed([found.query]), self._know_model())
         except StageError:
             if method == "dense":
                 raise
-            search.notes.append(NO_EMBEDDINGS)
+            found.notes.append(NO_EMBEDDINGS)
             return None, "bm25"
         finally:
-            search.took("embed", started_ms)
+            found.took("embed", started_ms)
         return vectors[0], method
 
     async def _know_model(self) -> None:
@@ -156,22 +169,21 @@ class Retriever:
         self._model = (await self._embeddings.describe()).card.model
         self._model_asked_s = time.monotonic()
 
-    async def _ordered(
-        self, search: _Search, query: str, hits: tuple[Hit, ...], wanted: Retrieval
-    ) -> list[Scored]:
-        as_found = [Scored(hit=hit, score=hit.score) for hit in hits]
-        if not wanted.rerank or not hits:
+    async def _ordered(self, found: Found) -> list[Scored]:
+        as_found = [Scored(hit=hit, score=hit.score) for hit in found.hits]
+        if not found.wanted.rerank or not found.hits:
             return as_found
-        started_ms = search.now_ms()
+        started_ms = found.now_ms()
+        texts = [hit.passage.text for hit in found.hits]
         try:
             async with asyncio.timeout(self._args.timeout_s):
-                ranked = await self._reranker.rank(query, [hit.passage.text for hit in hits])
+                ranked = await self._reranker.rank(found.query, texts)
         except (StageError, TimeoutError):
-            search.notes.append(NO_RERANKER)
+            found.notes.append(NO_RERANKER)
             return as_found
         finally:
-            search.took("rerank", started_ms)
-        return [Scored(hit=hits[item.index], score=item.score, reranked=True) for item in ranked]
+            found.took("rerank", started_ms)
+        return [Scored(hit=found.hits[item.index], score=item.score, reranked=True) for item in ranked]
 
     def _is_good(self, item: Scored, wanted: Retrieval) -> bool:
         """Whether its score is worth showing; a hit by words alone has no score that could be compared."""

@@ -23,6 +23,7 @@ from serve_apps.wire import (
     LlmDelta,
     LlmEvent,
     Message,
+    Ranked,
     SourcesFound,
     TextDelta,
     TurnDone,
@@ -111,7 +112,7 @@ async def test_sources_come_first_and_numbers_are_theirs() -> None:
     assert best.url == "v1/documents/handbook.pdf/pages/1?start=0&end=45"
     assert text(events) == "It opens at nine in the evening [1]."
     assert [bar.name for bar in done(events).waterfall] == [
-        "embed", "search", "rerank", "passages", "queue", "first token", "answer",
+        "embed", "search", "rerank", "queue", "first token", "answer",
     ]  # fmt: skip
     assert done(events).notes == ()
 
@@ -185,6 +186,25 @@ async def test_without_a_reranker_the_vector_order_is_used_and_said() -> None:
     events = await Desk(reranker=Down()).ask("observatory opens at nine")
     assert sources(events).sources
     assert NO_RERANKER in done(events).notes
+
+
+async def test_passages_are_counted_while_the_reranker_reads_them() -> None:
+    both = asyncio.Barrier(2)
+
+    class Counting(CountingLlm):
+        async def count_tokens(self, texts: Sequence[str]) -> list[int]:
+            await both.wait()
+            return await super().count_tokens(texts)
+
+    class Reading(FakeReranker):
+        async def rank(self, query: str, passages: Sequence[str], top_n: int | None = None) -> list[Ranked]:
+            await both.wait()
+            return await super().rank(query, passages, top_n)
+
+    async with asyncio.timeout(10):
+        events = await Desk(Counting(), reranker=Reading()).ask("observatory opens at nine in the evening")
+    assert sources(events).sources[0].title == "Handbook.pdf, page 1"
+    assert NO_RERANKER not in done(events).notes
 
 
 async def test_without_reranking_wanted_nothing_is_said() -> None:
