@@ -16,6 +16,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 from tests import product as running
+from tests.browser.voice_page import STOPPED_WITHIN_MS
 from tests.dialogue import (
     DIALOGUE,
     FIRST,
@@ -32,7 +33,6 @@ from tests.product import Product
 from tests.serve.engines import told
 
 TURN_MS = 30_000
-STOPPED_WITHIN_MS = 100
 SPANS = {"silence", "transcript", "first token", "first audio"}
 WATCH = """
 window.spoken = {};

@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.voice_page import (
     RAINBOW,
+    STOPPED_WITHIN_MS,
     entry,
     fact,
     is_now,
@@ -15,8 +16,6 @@ from tests.browser.voice_page import (
     type_text,
 )
 from tests.fake_door import FakeDoor, answer, answer_begins, answer_ends
-
-STOPPED_WITHIN_MS = 100
 
 
 def test_speech_stops_the_answer_at_once_and_marks_what_was_not_heard(door: FakeDoor, talking: Page) -> None:

@@ -19,7 +19,17 @@ from serve_apps.ingress import behind_door
 from serve_apps.media import encode, read
 from serve_apps.settings import settings
 from serve_apps.wire import Audio, AudioSegment, TextDelta, TurnEvent
-from tests.browser.voice_page import fact, is_now, launched, live, playing, said, start, type_text
+from tests.browser.voice_page import (
+    STOPPED_WITHIN_MS,
+    fact,
+    is_now,
+    launched,
+    live,
+    playing,
+    said,
+    start,
+    type_text,
+)
 from tests.fake_clients import TRANSCRIPT, FakeVoiceChat, fake_clients, hum
 from tests.ui_server import served_app
 from ui.live import SAMPLE
@@ -27,7 +37,6 @@ from ui.live import SAMPLE
 TOKEN = "t0ken-of-this-installation"
 ANSWER = " ".join(FakeVoiceChat.clauses)
 STORY = "Once upon a time there was a fox who liked to jump over dogs that were lazy, and it went on and on."
-STOPPED_WITHIN_MS = 100
 PATIENCE_MS = 20_000
 
 

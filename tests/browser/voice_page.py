@@ -29,6 +29,8 @@ MediaDevices.prototype.getUserMedia = async function (...wishes) {
 };
 """
 INSECURE = "Object.defineProperty(window, 'isSecureContext', { get: () => false });"
+STOPPED_WITHIN_MS = 1_000
+"""Of an answer that would sound for seconds; how soon it is silent, a benchmark says on a quiet machine."""
 MICROPHONE = ("--use-fake-device-for-media-stream",)
 ALLOWED = (*MICROPHONE, "--use-fake-ui-for-media-stream")
 
