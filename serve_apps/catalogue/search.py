@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, exists, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, bindparam, exists, select
 
 from serve_apps.catalogue.access import readable
 from serve_apps.catalogue.documents import with_tags
@@ -21,7 +21,26 @@ from serve_apps.contracts_knowledge import SearchRequest, SearchScope
 from serve_apps.database import reading
 from serve_apps.errors import InputError, NotFound
 from serve_apps.wire import Vectors
-from serve_apps.wire_knowledge import Filters, Hit
+from serve_apps.wire_knowledge import Document, Filters, Hit
+
+# Built once: for so few rows it takes as long as its answer.
+_FINDABLE = (
+    select(
+        documents,
+        passages.c.key.label("passage_key"),
+        *(column for column in passages.c if column is not passages.c.key),
+        vectors.c.data,
+    )
+    .join(passages, passages.c.document_key == documents.c.key)
+    .join(collections, collections.c.id == documents.c.collection_id)
+    .join(vectors, vectors.c.passage_key == passages.c.key)
+    .where(
+        passages.c.key.in_(bindparam("keys", expanding=True)),
+        documents.c.state == "ready",
+        collections.c.deleting.is_(False),
+        vectors.c.generation_id.in_(bindparam("generations", expanding=True)),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,23 +97,9 @@ class CatalogueSearch:
         """What was found, as far as it can be found now: in order, with titles, texts and cosines."""
         with reading(self._database) as connection:
             rows = _rows(connection, [one.key for one in found], plan)
-            by_key = {row.key: row for row in rows}
-            keys = {row.document_key for row in rows}
-            titles = connection.execute(select(documents).where(documents.c.key.in_(keys))).all()
-            named = dict(zip([row.key for row in titles], with_tags(connection, titles), strict=True))
-        return [
-            Hit(
-                passage=passage_of(row, row.key),
-                document=named[row.document_key],
-                score=one.score,
-                cosine=one.cosine if one.cosine is not None else _cosine(row, vector),
-                bm25=one.bm25,
-                dense_rank=one.dense_rank,
-                bm25_rank=one.bm25_rank,
-            )
-            for one in found
-            if (row := by_key.get(one.key)) is not None
-        ]
+            described = zip(rows, with_tags(connection, rows), strict=True)
+        by_key = {row.passage_key: (row, document) for row, document in described}
+        return [_hit(one, *by_key[one.key], vector) for one in found if one.key in by_key]
 
 
 def _wanted(connection: Connection, request: SearchRequest) -> Sequence[Row[Any]]:
@@ -174,20 +179,21 @@ def _storable(values: Sequence[str]) -> list[str]:
 
 
 def _rows(connection: Connection, keys: list[int], plan: Plan) -> Sequence[Row[Any]]:
-    """Passages that can be found, with their vectors."""
+    """Passages that can be found, each with its document and its vector."""
     generation_ids = [place.generation_id for place in plan.places]
-    return connection.execute(
-        select(passages, vectors.c.data)
-        .join(documents, documents.c.key == passages.c.document_key)
-        .join(collections, collections.c.id == documents.c.collection_id)
-        .join(vectors, vectors.c.passage_key == passages.c.key)
-        .where(
-            passages.c.key.in_(keys),
-            documents.c.state == "ready",
-            collections.c.deleting.is_(False),
-            vectors.c.generation_id.in_(generation_ids),
-        )
-    ).all()
+    return connection.execute(_FINDABLE, {"keys": keys, "generations": generation_ids}).all()
+
+
+def _hit(one: Fused, row: Row[Any], document: Document, vector: Vectors | None) -> Hit:
+    return Hit(
+        passage=passage_of(row, one.key),
+        document=document,
+        score=one.score,
+        cosine=one.cosine if one.cosine is not None else _cosine(row, vector),
+        bm25=one.bm25,
+        dense_rank=one.dense_rank,
+        bm25_rank=one.bm25_rank,
+    )
 
 
 def _cosine(row: Row[Any], vector: Vectors | None) -> float | None:
