@@ -21,6 +21,7 @@ from serve_apps.wire import (
     LlmUsage,
     Message,
     ModelCard,
+    QueryVector,
     Samples,
     Segment,
     SpeakRequest,
@@ -157,7 +158,12 @@ class MockReranker:
         del args
         self.card = card("reranker")
 
-    def score(self, query: str, passages: Sequence[str]) -> list[float]:
+    def score(
+        self,
+        query: str,
+        passages: Sequence[str],
+        vector: QueryVector | None = None,  # noqa: ARG002
+    ) -> list[float]:
         """Zeros."""
         del query
         return [0.0] * len(passages)

@@ -22,6 +22,7 @@ from serve_apps.wire import (
     Audio,
     ChatRequest,
     LlmEvent,
+    QueryVector,
     Ranked,
     SpeakRequest,
     SttOptions,
@@ -100,9 +101,15 @@ class RerankerClient(StageClient):
 
     stage = "reranker"
 
-    async def rank(self, query: str, passages: Sequence[str], top_n: int | None = None) -> list[Ranked]:
+    async def rank(
+        self,
+        query: str,
+        passages: Sequence[str],
+        top_n: int | None = None,
+        vector: QueryVector | None = None,
+    ) -> list[Ranked]:
         """See `contracts.Reranker.rank`."""
-        return cast("list[Ranked]", await self._call("rank", query, passages, top_n))
+        return cast("list[Ranked]", await self._call("rank", query, passages, top_n, vector))
 
 
 class ChatClient(StageClient):

@@ -20,6 +20,7 @@ from serve_apps.wire import (
     LlmEvent,
     Message,
     ModelCard,
+    QueryVector,
     Ranked,
     Samples,
     Segment,
@@ -142,8 +143,8 @@ class RerankerEngine(Protocol):
 
     card: ModelCard
 
-    def score(self, query: str, passages: Sequence[str]) -> list[float]:
-        """One score a passage, higher is better."""
+    def score(self, query: str, passages: Sequence[str], vector: QueryVector | None = None) -> list[float]:
+        """One score a passage, higher is better; an engine of the vector's model need not make it again."""
         ...
 
     def close(self) -> None:
@@ -209,8 +210,14 @@ class Embeddings(Described, Protocol):
 class Reranker(Described, Protocol):
     """The reranking stage."""
 
-    async def rank(self, query: str, passages: Sequence[str], top_n: int | None = None) -> list[Ranked]:
-        """The best `top_n` passages (all by default), best first."""
+    async def rank(
+        self,
+        query: str,
+        passages: Sequence[str],
+        top_n: int | None = None,
+        vector: QueryVector | None = None,
+    ) -> list[Ranked]:
+        """The best `top_n` passages (all by default), best first; a vector may save making the query's."""
         ...
 
 

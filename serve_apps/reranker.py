@@ -16,7 +16,7 @@ from serve_apps.contracts import RerankerEngine
 from serve_apps.errors import EmptyInput, RaydioError, StageBusy, StageFailed, TextTooLong
 from serve_apps.metrics import StageMeter
 from serve_apps.stage_deployment import stage_deployment
-from serve_apps.wire import Ranked, StageReport
+from serve_apps.wire import QueryVector, Ranked, StageReport
 
 __all__ = ["RerankerStage", "app"]
 
@@ -38,10 +38,17 @@ class RerankerStage:
         self._chunk_started_s: float | None = None
         self._meter = StageMeter(self._engine.card)
 
-    async def rank(self, query: str, passages: Sequence[str], top_n: int | None = None) -> list[Ranked]:
+    async def rank(
+        self,
+        query: str,
+        passages: Sequence[str],
+        top_n: int | None = None,
+        vector: QueryVector | None = None,
+    ) -> list[Ranked]:
         """The best `top_n` passages (all by default), best first; of equals the earlier first.
 
-        A cancelled call stops after the chunk that is being scored.
+        A cancelled call stops after the chunk that is being scored. `vector` is the query's, where the caller
+        has it; only engines of the very same embedding model use it.
 
         Raises:
             EmptyInput: the query is blank, or there are no passages.
@@ -53,7 +60,7 @@ class RerankerStage:
         with self._meter.request() as running:
             scores: list[float] = []
             for start in range(0, len(passages), CHUNK_PASSAGES):
-                scores += await self._score(query, passages[start : start + CHUNK_PASSAGES])
+                scores += await self._score(query, passages[start : start + CHUNK_PASSAGES], vector)
                 running.first_output()
         order = sorted(range(len(scores)), key=lambda index: -scores[index])
         return [Ranked(index=index, score=scores[index]) for index in order[:top_n]]
@@ -95,10 +102,10 @@ class RerankerStage:
                 1.0,
             )
 
-    async def _score(self, query: str, passages: Sequence[str]) -> list[float]:
+    async def _score(self, query: str, passages: Sequence[str], vector: QueryVector | None) -> list[float]:
         try:
             return await asyncio.get_running_loop().run_in_executor(
-                self._thread, self._timed, query, passages
+                self._thread, self._timed, query, passages, vector
             )
         except RaydioError:
             raise
@@ -109,10 +116,10 @@ class RerankerStage:
                 "The replica's log has more.",
             ) from error
 
-    def _timed(self, query: str, passages: Sequence[str]) -> list[float]:
+    def _timed(self, query: str, passages: Sequence[str], vector: QueryVector | None) -> list[float]:
         self._chunk_started_s = time.monotonic()
         try:
-            return self._engine.score(query, passages)
+            return self._engine.score(query, passages, vector)
         finally:
             self._chunk_started_s = None
 

@@ -16,7 +16,7 @@ from serve_apps.contracts import Embeddings, Reranker
 from serve_apps.contracts_knowledge import Knowledge, SearchRequest
 from serve_apps.errors import EmptyInput, StageError, StageTimeout
 from serve_apps.turns import span
-from serve_apps.wire import Span, Vectors
+from serve_apps.wire import QueryVector, Span
 from serve_apps.wire_knowledge import Hit, Retrieval, SearchMethod
 
 MODEL_FRESH_S = 10.0
@@ -56,6 +56,8 @@ class Found:
     query: str
     wanted: Retrieval
     now_ms: Callable[[], float]
+    vector: QueryVector | None = None
+    """The query's, if one was needed."""
     hits: tuple[Hit, ...] = ()
     """In the search's order."""
     spans: list[Span] = field(default_factory=list)
@@ -129,13 +131,13 @@ class Retriever:
 
     async def _look(self, found: Found, user: str) -> None:
         wanted = found.wanted
-        vector, method = await self._vector(found)
+        method = await self._embedded(found)
         started_ms = found.now_ms()
         request = SearchRequest(
             user=user,
             query=found.query,
-            vector=vector,
-            embedding_model=self._model if vector is not None else "",
+            vector=found.vector.values if found.vector else None,
+            embedding_model=found.vector.model if found.vector else "",
             collections=wanted.collections,
             method=method,
             limit=self._n_candidates(wanted),
@@ -146,11 +148,11 @@ class Retriever:
         found.notes += [LEFT_OUT.format(name=name) for name in result.left_out]
         found.took("search", started_ms)
 
-    async def _vector(self, found: Found) -> tuple[Vectors | None, SearchMethod]:
-        """The query's vector, and the method that is possible with it."""
+    async def _embedded(self, found: Found) -> SearchMethod:
+        """Make the query's vector, if one is wanted; returns the method that is possible."""
         method = found.wanted.method
         if method == "bm25":
-            return None, method
+            return method
         started_ms = found.now_ms()
         try:
             vectors, _ = await asyncio.gather(self._embeddings.embed([found.query]), self._know_model())
@@ -158,10 +160,11 @@ class Retriever:
             if method == "dense":
                 raise
             found.notes.append(NO_EMBEDDINGS)
-            return None, "bm25"
+            return "bm25"
         finally:
             found.took("embed", started_ms)
-        return vectors[0], method
+        found.vector = QueryVector(model=self._model, values=vectors[0])
+        return method
 
     async def _know_model(self) -> None:
         if time.monotonic() - self._model_asked_s < MODEL_FRESH_S:
@@ -177,7 +180,7 @@ class Retriever:
         texts = [hit.passage.text for hit in found.hits]
         try:
             async with asyncio.timeout(self._args.timeout_s):
-                ranked = await self._reranker.rank(found.query, texts)
+                ranked = await self._reranker.rank(found.query, texts, vector=found.vector)
         except (StageError, TimeoutError):
             found.notes.append(NO_RERANKER)
             return as_found

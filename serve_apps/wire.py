@@ -78,6 +78,16 @@ class ApplicationStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QueryVector:
+    """A query as an embedding model has made it already, for whoever has the same model."""
+
+    model: str
+    """As its card says."""
+    values: Vectors
+    """Shape (d,), L2-normalised."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ranked:
     """One passage after ranking, best first in a list."""
 

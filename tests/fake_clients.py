@@ -29,6 +29,7 @@ from serve_apps.wire import (
     LlmUsage,
     ModelCard,
     PartialTranscript,
+    QueryVector,
     Ranked,
     Segment,
     Span,
@@ -214,7 +215,13 @@ class FakeReranker(_Described):
 
     stage = "reranker"
 
-    async def rank(self, query: str, passages: Sequence[str], top_n: int | None = None) -> list[Ranked]:
+    async def rank(
+        self,
+        query: str,
+        passages: Sequence[str],
+        top_n: int | None = None,
+        vector: QueryVector | None = None,  # noqa: ARG002
+    ) -> list[Ranked]:
         self._check_up()
         self.requests.append((query, tuple(passages)))
         wanted = set(query.lower().split())

@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from serve_apps.args import ConductorArgs, RetrievalArgs
@@ -23,6 +25,7 @@ from serve_apps.wire import (
     LlmDelta,
     LlmEvent,
     Message,
+    QueryVector,
     Ranked,
     SourcesFound,
     TextDelta,
@@ -144,6 +147,20 @@ async def test_whose_documents_and_how_reaches_the_search() -> None:
     assert request.embedding_model == "Fake embeddings 1M"
 
 
+async def test_the_reranker_gets_the_vector_that_was_searched_with() -> None:
+    given: list[QueryVector] = []
+
+    class Remembering(FakeReranker):
+        async def rank(self, *asked: Any, vector: QueryVector) -> list[Ranked]:
+            given.append(vector)
+            return await super().rank(*asked)
+
+    desk = Desk(reranker=Remembering())
+    await desk.ask("observatory opens at nine")
+    assert [vector.model for vector in given] == ["Fake embeddings 1M"]
+    assert np.array_equal(given[0].values, desk.shelf.requests[0].vector)  # type: ignore[arg-type]
+
+
 async def test_words_alone_need_no_vector() -> None:
     desk = Desk()
     await desk.ask("observatory", method="bm25")
@@ -197,9 +214,9 @@ async def test_passages_are_counted_while_the_reranker_reads_them() -> None:
             return await super().count_tokens(texts)
 
     class Reading(FakeReranker):
-        async def rank(self, query: str, passages: Sequence[str], top_n: int | None = None) -> list[Ranked]:
+        async def rank(self, *asked: Any, **options: Any) -> list[Ranked]:
             await both.wait()
-            return await super().rank(query, passages, top_n)
+            return await super().rank(*asked, **options)
 
     async with asyncio.timeout(10):
         events = await Desk(Counting(), reranker=Reading()).ask("observatory opens at nine in the evening")

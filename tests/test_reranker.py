@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from serve_apps.args import RerankerArgs
+from serve_apps.args import EmbeddingsArgs, RerankerArgs
+from serve_apps.engines.ctranslate2_embeddings import CTranslate2Embeddings
 from serve_apps.engines.sentence_cosine import LONGEST_CHARACTERS, SentenceCosineReranker, sentences
 from serve_apps.engines.sentence_vectors import SentenceVectors
 from serve_apps.errors import EmptyInput, StageBusy, StageFailed, TextTooLong
 from serve_apps.reranker import CHUNK_PASSAGES, STUCK_S, RerankerStage
-from serve_apps.wire import Vectors
+from serve_apps.wire import QueryVector, Vectors
 from tests.fake_engines.reranker import SharedWordsReranker
 
 
@@ -28,15 +30,15 @@ class GatedReranker(SharedWordsReranker):
         self.entered = threading.Semaphore(0)
         self.queries: list[str] = []
 
-    def score(self, query: str, passages: Sequence[str]) -> list[float]:
+    def score(self, query: str, passages: Sequence[str], vector: QueryVector | None = None) -> list[float]:
         self.queries.append(query)
         self.entered.release()
         assert self.gate.acquire(timeout=20)
-        return super().score(query, passages)
+        return super().score(query, passages, vector)
 
 
 class BrokenReranker(SharedWordsReranker):
-    def score(self, query: str, passages: Sequence[str]) -> list[float]:  # noqa: ARG002
+    def score(self, *asked: Any) -> list[float]:  # noqa: ARG002
         raise RuntimeError("out of memory")
 
 
@@ -205,3 +207,18 @@ def test_passages_larger_than_what_is_kept_are_scored_all_the_same() -> None:
     ones = np.ones((9, 2), np.float32)
     kept = SentenceVectors(lambda texts: ones[: len(texts)], lambda text: text.split("."), 2)
     assert [len(v) for v in kept.of(["a.b.c.d", "e"])] == [4, 1]
+
+
+def test_a_query_that_was_embedded_already_is_not_embedded_again() -> None:
+    engine = SentenceCosineReranker(RerankerArgs())
+    passages = ["The library opens at nine.", "Bicycles can be rented at the station."]
+    books, bicycles = (
+        QueryVector(model=engine.card.model, values=CTranslate2Embeddings(EmbeddingsArgs()).embed([query])[0])
+        for query in ("When can I borrow books?", "Where can I get a bike?")
+    )
+    own = engine.score("When can I borrow books?", passages)
+    assert engine.score("When can I borrow books?", passages, books) == pytest.approx(own, abs=1e-5)
+    assert engine.score("When can I borrow books?", passages, bicycles) != pytest.approx(own, abs=0.1)
+    another = replace(bicycles, model="another")
+    assert engine.score("When can I borrow books?", passages, another) == own
+    engine.close()

@@ -16,7 +16,7 @@ from gradio_client import Client
 from playwright.sync_api import Page, expect
 
 from serve_apps.errors import EmptyInput, StageBusy, TextTooLong
-from serve_apps.wire import Ranked, Vectors
+from serve_apps.wire import QueryVector, Ranked, Vectors
 from tests.fake_clients import FakeEmbeddings, FakeReranker, fake_clients
 from tests.ui_server import served
 from ui import charts, exports, neighbours, projection
@@ -141,7 +141,13 @@ def test_the_nearest_lines_best_first_and_of_equals_the_earlier() -> None:
 class BackwardsReranker(FakeReranker):
     """Turns the order round."""
 
-    async def rank(self, query: str, passages: Sequence[str], top_n: int | None = None) -> list[Ranked]:
+    async def rank(
+        self,
+        query: str,
+        passages: Sequence[str],
+        top_n: int | None = None,
+        vector: QueryVector | None = None,  # noqa: ARG002
+    ) -> list[Ranked]:
         self.requests.append(query)
         return [Ranked(index=i, score=float(i)) for i in reversed(range(len(passages)))][:top_n]
 

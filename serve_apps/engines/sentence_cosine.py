@@ -18,7 +18,7 @@ import numpy as np
 from serve_apps.args import RerankerArgs
 from serve_apps.engines.ctranslate2_embeddings import CTranslate2Embeddings
 from serve_apps.engines.sentence_vectors import SentenceVectors
-from serve_apps.wire import Vectors
+from serve_apps.wire import QueryVector, Vectors
 
 __all__ = ["SentenceCosineReranker", "sentences"]
 
@@ -45,14 +45,14 @@ class SentenceCosineReranker:
         self._query: tuple[str, Vectors] | None = None
         self.card = replace(self._embeddings.card, stage="reranker", engine="sentence_cosine")
 
-    def score(self, query: str, passages: Sequence[str]) -> list[float]:
+    def score(self, query: str, passages: Sequence[str], vector: QueryVector | None = None) -> list[float]:
         """One score a passage, higher is better; a passage without text counts as an empty sentence."""
         if not passages:
             return []
         found = self._sentences.of(passages)
         starts = np.cumsum([0, *(len(part) for part in found[:-1])])
         vectors = np.concatenate(found)
-        wanted = self._query_vector(query)
+        wanted = self._query_vector(query, vector)
         nearest = np.maximum.reduceat(vectors @ wanted, starts)
         sums = np.add.reduceat(vectors, starts)
         gist = sums @ wanted / np.maximum(np.linalg.norm(sums, axis=1), np.finfo(np.float32).tiny)
@@ -62,8 +62,10 @@ class SentenceCosineReranker:
         """Free the model."""
         self._embeddings.close()
 
-    def _query_vector(self, query: str) -> Vectors:
+    def _query_vector(self, query: str, vector: QueryVector | None) -> Vectors:
         """Kept from call to call: the stage sends one query's passages in several."""
+        if vector is not None and vector.model == self.card.model:
+            return vector.values
         if self._query is None or self._query[0] != query:
             self._query = (query, self._embeddings.embed([query])[0])
         return self._query[1]

@@ -15,7 +15,7 @@ from sentence_transformers import CrossEncoder, SentenceTransformer
 from serve_apps import weights
 from serve_apps.args import EmbeddingsArgs, RerankerArgs
 from serve_apps.errors import ConfigError
-from serve_apps.wire import ModelCard, Vectors
+from serve_apps.wire import ModelCard, QueryVector, Vectors
 
 __all__ = ["CrossEncoderReranker", "SentenceTransformersEmbeddings"]
 
@@ -80,7 +80,12 @@ class CrossEncoderReranker:
             )
         self.card = _card("reranker", args, self._model, {})
 
-    def score(self, query: str, passages: Sequence[str]) -> list[float]:
+    def score(
+        self,
+        query: str,
+        passages: Sequence[str],
+        vector: QueryVector | None = None,  # noqa: ARG002
+    ) -> list[float]:
         """One score a passage, on the model's own scale; higher is better."""
         if not passages:
             return []

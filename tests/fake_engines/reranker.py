@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from serve_apps.args import RerankerArgs
-from serve_apps.wire import ModelCard
+from serve_apps.wire import ModelCard, QueryVector
 
 
 class SharedWordsReranker:
@@ -23,7 +23,12 @@ class SharedWordsReranker:
         )
         self.n_passages_of_calls: list[int] = []
 
-    def score(self, query: str, passages: Sequence[str]) -> list[float]:
+    def score(
+        self,
+        query: str,
+        passages: Sequence[str],
+        vector: QueryVector | None = None,  # noqa: ARG002
+    ) -> list[float]:
         self.n_passages_of_calls.append(len(passages))
         wanted = _words(query)
         return [len(wanted & _words(passage)) / max(1, len(wanted)) for passage in passages]
