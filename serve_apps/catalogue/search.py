@@ -96,10 +96,11 @@ class CatalogueSearch:
     def hits(self, found: Sequence[Fused], plan: Plan, vector: Vectors | None) -> list[Hit]:
         """What was found, as far as it can be found now: in order, with titles, texts and cosines."""
         with reading(self._database) as connection:
-            rows = _rows(connection, [one.key for one in found], plan)
-            described = zip(rows, with_tags(connection, rows), strict=True)
-        by_key = {row.passage_key: (row, document) for row, document in described}
-        return [_hit(one, *by_key[one.key], vector) for one in found if one.key in by_key]
+            rows = {row.passage_key: row for row in _rows(connection, [one.key for one in found], plan)}
+            named = {row.key: row for row in rows.values()}
+            told = dict(zip(named, with_tags(connection, list(named.values())), strict=True))
+        found_rows = [(one, row) for one in found if (row := rows.get(one.key)) is not None]
+        return [_hit(one, row, told[row.key], vector) for one, row in found_rows]
 
 
 def _wanted(connection: Connection, request: SearchRequest) -> Sequence[Row[Any]]:
