@@ -236,6 +236,7 @@ class KnowledgeStage:
             self._sweep_at_s = time.monotonic() + SWEEP_S
             self._threads.soon(self._index.sweep)
             self._threads.soon(self._index.scrub)
+        self._threads.soon(self._index.tidy)
         if self._threads.is_stuck:
             raise StageFailed("knowledge", "The vector store hangs.", "Serve replaces this replica.")
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LEAVES = {
     "wire", "wire_knowledge", "wire_conversations", "errors", "settings", "args", "contracts",
     "contracts_knowledge", "contracts_conversations",
-    "speech_text", "read_aloud", "writing", "access", "citations",
+    "speech_text", "read_aloud", "writing", "access", "citations", "memory",
 }  # fmt: skip
 """Nothing of ours but each other; no ray, gradio or torch."""
 SOUND = {"samples", "media", "transcription", "subtitles"}

@@ -17,6 +17,7 @@ from serve_apps.catalogue.tables import MAX_PASSAGES
 from serve_apps.catalogue.words import CatalogueWords
 from serve_apps.contracts_knowledge import SearchScope, VectorStore
 from serve_apps.errors import InputError, StageError, StageFailed
+from serve_apps.memory import give_back
 from serve_apps.wire import Vectors
 from serve_apps.wire_knowledge import Deleted, Document, NewDocument, Page, Passage, Ticket
 
@@ -41,6 +42,7 @@ class KnowledgeIndex:
         self._store = store
         self._words = words
         self._has_traces = False
+        self._has_changed = False
         self._unflushed: Counter[str] = Counter()
         self._inserted: defaultdict[int, set[int]] = defaultdict(set)
 
@@ -177,6 +179,12 @@ class KnowledgeIndex:
             self._has_traces = False
             self._words.scrub()
 
+    def tidy(self) -> None:
+        """After changes: what the store needed for them is free, and others may have it."""
+        if self._has_changed:
+            self._has_changed = False
+            give_back()
+
     def sweep(self, lease_s: float = LEASE_S) -> None:
         """Remove what nobody will come back for: what was not touched for `lease_s`."""
         before_s = time.time() - lease_s
@@ -207,6 +215,7 @@ class KnowledgeIndex:
     def _flush(self, name: str) -> None:
         self._store.flush(name)
         self._unflushed.pop(name, None)
+        self._has_changed = True
 
     def _complete(self, generation: Generation, document_key: int, n_passages: int) -> None:
         """See that the store has all of a document, and has written it down.
