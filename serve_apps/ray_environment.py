@@ -40,6 +40,9 @@ def ray_environment(home: Path) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
         # One call carries a whole recording: the two minutes that stt takes are more than gRPC's 4 MiB.
         "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(MAX_CALL_BYTES),
+        # How long a replica that is taken away goes on serving, for proxies that have not heard of it: half a
+        # minute by default, but the only one is here and hears of it at once.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port(HAPROXY_METRICS_PORT)),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port(HAPROXY_STATS_PORT)),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port(FALLBACK_HTTP_PORT)),
@@ -54,6 +57,10 @@ def ray_environment(home: Path) -> dict[str, str]:
         # Gradio recomputes statistics of its queue after every event, with pandas, for a page that is off.
         "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000",
         "OMP_NUM_THREADS": "1",
+        # A heap for each thread, and Arrow's own beside them, keep what was freed: a fifth of the memory
+        # of a process that has ingested documents (docs/decisions/0025).
+        "MALLOC_ARENA_MAX": "2",
+        "ARROW_DEFAULT_MEMORY_POOL": "system",
     }
 
 
