@@ -118,7 +118,7 @@ class KnowledgeArgs(Args):
 class RetrievalArgs(Args):
     """How a turn uses documents, where the caller does not say."""
 
-    n_candidates: int = Field(default=10, ge=1, le=200)
+    n_candidates: int = Field(default=6, ge=1, le=200)
     """Passages that the search gives the reranker."""
     n_passages: int = Field(default=3, ge=1, le=50)
     """Passages that the model reads, if they fit."""
