@@ -2,8 +2,9 @@
 
 `python -m benchmarks.servers.handles`, with the environment of `systems.in_cluster`; then lines on stdin:
 `embed N C`: requests a second, N of one text, C at once; `rerank N C`: the same with a query and twelve
-new passages; `retrieve COLLECTION plain|rerank N`: milliseconds of N searches; `added COLLECTION N`: how many
-milliseconds later the first word of N answers comes than when the model alone is asked the very same prompt;
+new passages; `retrieve COLLECTION plain|rerank N`: milliseconds of N searches; `calls COLLECTION N`: of N
+times embedding, search and reranking, called in turn; `added COLLECTION N`: how many milliseconds later the
+first word of N answers comes with documents than without, from a model that answers at once;
 `fill COLLECTION N`: seconds for N passages with random vectors; `find COLLECTION METHOD N`: milliseconds of N
 searches among those, `settle COLLECTION`: seconds until these have become as fast as they will be.
 """
@@ -14,34 +15,35 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from dataclasses import replace
+
+import uvloop
 
 from benchmarks import library, line_server
 from benchmarks.many_passages import ManyPassages
+from benchmarks.mock_engine import MockLlm
+from benchmarks.rag_chain import Chain
 from benchmarks.servers.embedding_engines import reranked
 from serve_apps import local_ray, run_state
 from serve_apps.access import OWNER
-from serve_apps.args import ConductorArgs, RetrievalArgs
+from serve_apps.args import ConductorArgs, LlmArgs, RetrievalArgs
 from serve_apps.chat import ChatConductor
 from serve_apps.clients import EmbeddingsClient, LlmClient, RerankerClient
 from serve_apps.clients_knowledge import KnowledgeClient
 from serve_apps.retrieval import Retriever
-from serve_apps.wire import ChatRequest, LlmDelta, LlmEvent, Message, TextDelta, TurnRequest
+from serve_apps.wire import ChatRequest, LlmEvent, Message, TextDelta, TurnRequest
 from serve_apps.wire_knowledge import Retrieval
 
-MAX_TOKENS = 8
-"""Enough that some of it is text: a number alone is held back until it has been checked."""
 N_SECTIONS = 10_000
 
 
-class RecordingLlm(LlmClient):
-    """The model, remembering what it was asked last."""
+class InstantLlm(LlmClient):
+    """Counts tokens as the model does, over its handle, and answers at once."""
 
-    asked: ChatRequest | None = None
-
-    def stream_chat(self, request: ChatRequest) -> AsyncGenerator[LlmEvent, None]:
+    async def stream_chat(self, request: ChatRequest) -> AsyncGenerator[LlmEvent, None]:
         """See `Llm.stream_chat`."""
-        self.asked = request
-        return super().stream_chat(request)
+        async for event in MockLlm(LlmArgs(engine="mock")).stream_chat(replace(request, max_tokens=2)):
+            yield event
 
 
 class Stages:
@@ -49,9 +51,9 @@ class Stages:
 
     def __init__(self) -> None:
         self._embeddings, self._reranker = EmbeddingsClient(), RerankerClient()
-        self._knowledge, self._llm = KnowledgeClient(), RecordingLlm()
+        self._knowledge = KnowledgeClient()
         self._retriever = Retriever(self._embeddings, self._knowledge, self._reranker, RetrievalArgs())
-        self._chat = ChatConductor(self._llm, ConductorArgs(), self._retriever)
+        self._chat = ChatConductor(InstantLlm(), ConductorArgs(), self._retriever)
         self._n_reranked = 0
 
     async def embed(self, n_requests: str, n_at_once: str) -> float:
@@ -79,6 +81,12 @@ class Stages:
             await _ms(lambda query=query: self._retriever.rank(OWNER, query, wanted)) for query in queries
         ]
 
+    async def calls(self, collection_id: str, n_queries: str) -> list[float]:
+        """Milliseconds of what an answer needs, each stage called by itself; the first is not among them."""
+        queries = library.questions(int(n_queries) + 1, N_SECTIONS)
+        chain = Chain(self._embeddings, self._knowledge, self._reranker, collection_id)
+        return [await chain.one_ms(query, rerank=True) for query in queries][1:]
+
     async def added(self, collection_id: str, n_queries: str) -> list[float]:
         """Milliseconds that documents add to the first word, answer by answer."""
         first, *queries = library.questions(int(n_queries) + 1, N_SECTIONS)
@@ -86,16 +94,10 @@ class Stages:
         return [await self._first_words_ms(collection_id, query) for query in queries]
 
     async def _first_words_ms(self, collection_id: str, query: str) -> float:
-        request = TurnRequest(
-            messages=(Message(role="user", content=query),),
-            max_tokens=MAX_TOKENS,
-            user=OWNER,
-            temperature=0,
-            retrieval=Retrieval(collections=(collection_id,)),
-        )
-        with_documents = await _until(self._chat.stream_turn(request), TextDelta)
-        assert self._llm.asked is not None
-        return with_documents - await _until(self._llm.stream_chat(self._llm.asked), LlmDelta)
+        plain = TurnRequest(messages=(Message(role="user", content=query),), user=OWNER)
+        asking = replace(plain, retrieval=Retrieval(collections=(collection_id,)))
+        with_documents = await _until(self._chat.stream_turn(asking), TextDelta)
+        return with_documents - await _until(self._chat.stream_turn(plain), TextDelta)
 
 
 async def _per_s(n_at_once: int, calls: list[Callable[[], Awaitable[object]]]) -> float:
@@ -138,6 +140,7 @@ async def main() -> None:
             "embed": stages.embed,
             "rerank": stages.rerank,
             "retrieve": stages.retrieve,
+            "calls": stages.calls,
             "added": stages.added,
             "fill": many.fill,
             "settle": many.settle,
@@ -148,4 +151,5 @@ async def main() -> None:
 
 if __name__ == "__main__":
     line_server.keep_stdout()
-    asyncio.run(main())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as Ray's replicas
+        runner.run(main())

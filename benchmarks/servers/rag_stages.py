@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from contextlib import aclosing
 from pathlib import Path
 
 from benchmarks import library, line_server
 from benchmarks.mock_engine import MockStt
+from benchmarks.rag_chain import Chain
 from serve_apps.access import OWNER
-from serve_apps.args import EmbeddingsArgs, IngestArgs, KnowledgeArgs, RerankerArgs, RetrievalArgs, SttArgs
-from serve_apps.contracts_knowledge import SearchRequest
+from serve_apps.args import EmbeddingsArgs, IngestArgs, KnowledgeArgs, RerankerArgs, SttArgs
 from serve_apps.embeddings import EmbeddingsStage
 from serve_apps.ingest import IngestConductor
 from serve_apps.knowledge import KnowledgeStage
@@ -58,24 +57,8 @@ class Stages:
 
     async def _retrieved_ms(self, n_queries: int, *, rerank: bool) -> list[float]:
         queries = library.questions(n_queries + 1, N_SECTIONS)
-        return [await self._one_ms(query, rerank=rerank) for query in queries][1:]
-
-    async def _one_ms(self, query: str, *, rerank: bool) -> float:
-        started = time.perf_counter()
-        vectors = await self._embeddings.embed([query])
-        found = await self._knowledge.search(
-            SearchRequest(
-                user=OWNER,
-                query=query,
-                vector=vectors[0],
-                embedding_model=(await self._embeddings.describe()).card.model,
-                collections=(self._collection_id,),
-                limit=RetrievalArgs().n_candidates,
-            )
-        )
-        if rerank:
-            await self._reranker.rank(query, [hit.passage.text for hit in found.hits])
-        return (time.perf_counter() - started) * 1000
+        chain = Chain(self._embeddings, self._knowledge, self._reranker, self._collection_id)
+        return [await chain.one_ms(query, rerank=rerank) for query in queries][1:]
 
 
 async def main(paths: list[Path]) -> None:
