@@ -64,6 +64,16 @@ def test_the_nearest_come_first(store: MilvusStore) -> None:
     assert len(found) == 4
 
 
+def test_a_collection_whose_maker_died_on_the_way_is_finished(store: MilvusStore) -> None:
+    half = f"{NAME}_half"
+    store._create(store._connected(), half, 8)
+    store.create(half, 8)
+    store.insert(half, [7], [1], TEXTS[:1], vectors(1))
+    assert [key for key, _ in store.dense(half, vectors(1)[0], 4, EVERYTHING)] == [7]
+    assert [key for key, _ in store.bm25(half, "cat", 4, EVERYTHING)] == [7]
+    store.drop(half)
+
+
 def test_words_are_found_and_more_of_them_are_better(store: MilvusStore) -> None:
     found = store.bm25(NAME, "dog or cat", 4, EVERYTHING)
     assert [key for key, _ in found] == [1, 0]

@@ -68,6 +68,8 @@ class MilvusStore:
         client = self._connected()
         if not self._called(lambda: client.has_collection(name, timeout=CALL_TIMEOUT_S)):
             self._create(client, name, dimensions)
+        if not self._called(lambda: client.list_indexes(name, timeout=CALL_TIMEOUT_S)):
+            self._describe_indexes(client, name)
         self._load(client, name)
 
     def drop(self, name: str) -> None:
@@ -210,25 +212,28 @@ class MilvusStore:
         schema.add_field("key", DataType.INT64, is_primary=True)
         schema.add_field("document", DataType.INT64)
         schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dimensions)
+        if self._words:
+            _add_words(schema)
+        # Strong: a search sees every insert and delete that ended before it began.
+        self._called(
+            lambda: client.create_collection(
+                name, schema=schema, consistency_level="Strong", timeout=SLOW_CALL_TIMEOUT_S
+            )
+        )
+
+    def _describe_indexes(self, client: MilvusClient, name: str) -> None:
+        """Say which indexes there are to be; whoever made the collection may have died before."""
         index = MilvusClient.prepare_index_params()
         index.add_index(
             "vector", index_type="HNSW", metric_type="COSINE", params={"M": 16, "efConstruction": 128}
         )
         if self._words:
-            _add_words(schema, index)
-        # Strong: a search sees every insert and delete that ended before it began.
-        self._called(
-            lambda: client.create_collection(
-                name,
-                schema=schema,
-                index_params=index,
-                consistency_level="Strong",
-                timeout=SLOW_CALL_TIMEOUT_S,
-            )
-        )
+            index.add_index("words", index_type="SPARSE_INVERTED_INDEX", metric_type="BM25")
+        # The client would look half a second later whether they are built; nothing is there to build.
+        self._called(lambda: client.create_index(name, index, timeout=SLOW_CALL_TIMEOUT_S, sync=False))
 
 
-def _add_words(schema: Any, index: Any) -> None:
+def _add_words(schema: Any) -> None:
     schema.add_field("text", DataType.VARCHAR, max_length=MAX_TEXT_BYTES, enable_analyzer=True)
     schema.add_field("words", DataType.SPARSE_FLOAT_VECTOR)
     schema.add_function(
@@ -239,7 +244,6 @@ def _add_words(schema: Any, index: Any) -> None:
             output_field_names=["words"],
         )
     )
-    index.add_index("words", index_type="SPARSE_INVERTED_INDEX", metric_type="BM25")
 
 
 def _filter(scope: SearchScope) -> str:
