@@ -138,6 +138,15 @@ async def test_the_file_itself_and_its_tags_are_kept(box: Box) -> None:
     assert await box.knowledge.original(OWNER, added.document.id) == FOX
 
 
+@pytest.mark.parametrize(("given", "kept"), [(("birds",), ("birds",)), ((), ("animals",))])
+async def test_a_file_that_is_there_already_gets_new_tags(
+    box: Box, given: tuple[str, ...], kept: tuple[str, ...]
+) -> None:
+    (added,) = of(await heard(box.conductor(), box.request({"fox.md": FOX}, tags=("animals",))), FileAdded)
+    assert of(await heard(box.conductor(), box.request({"fox.md": FOX}, tags=given)), FileSkipped)
+    assert (await box.knowledge.document(OWNER, added.document.id)).tags == kept
+
+
 async def test_a_file_on_disk_is_read_and_left_there(box: Box, tmp_path: Path) -> None:
     path = tmp_path / "given"
     path.write_bytes(OWL)

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, and_, delete, insert, select, update
 
 from serve_apps.catalogue.access import own_collection_row
-from serve_apps.catalogue.documents import count_documents, tidy_tags, with_tags
+from serve_apps.catalogue.documents import count_documents, put_tags, set_tags, with_tags
 from serve_apps.catalogue.generations import (
     Generation,
     generation_of,
@@ -27,7 +27,7 @@ from serve_apps.catalogue.generations import (
 from serve_apps.catalogue.leaving import Leaving, count_rows, mark
 from serve_apps.catalogue.originals import keep_original
 from serve_apps.catalogue.rows import passage_row, storable
-from serve_apps.catalogue.tables import collections, documents, pages, passages, tags
+from serve_apps.catalogue.tables import collections, documents, pages, passages
 from serve_apps.database import reading, writing
 from serve_apps.errors import EmbeddingMismatch, InputError, NotFound
 from serve_apps.wire import Vectors
@@ -51,7 +51,9 @@ class Adding:
             generation = _generation_for(connection, row, embedding_model, dimensions)
             same = _same(connection, collection_id, document)
             if same is not None:
-                return Ticket(document_id=same, collection_id=collection_id, unchanged=True), generation
+                if document.tags:
+                    set_tags(connection, same.key, document.tags)
+                return Ticket(document_id=same.id, collection_id=collection_id, unchanged=True), generation
             document_id = uuid.uuid4().hex
             _insert(connection, document_id, generation, document)
         return Ticket(document_id=document_id, collection_id=collection_id), generation
@@ -168,22 +170,22 @@ def _generation_for(
     return made
 
 
-def _same(connection: Connection, collection_id: str, document: NewDocument) -> str | None:
-    found: str | None = connection.scalar(
-        select(documents.c.id).where(
+def _same(connection: Connection, collection_id: str, document: NewDocument) -> Row[int, str] | None:
+    return connection.execute(
+        select(documents.c.key, documents.c.id).where(
             documents.c.collection_id == collection_id,
             documents.c.name == document.name,
             documents.c.sha256 == document.sha256,
             documents.c.state == "ready",
         )
-    )
-    return found
+    ).first()
 
 
 def _insert(connection: Connection, document_id: str, generation: Generation, document: NewDocument) -> None:
     now_s = time.time()
-    made = connection.execute(
-        insert(documents).values(
+    key = connection.execute(
+        insert(documents)
+        .values(
             id=document_id,
             collection_id=generation.collection_id,
             generation_id=generation.id,
@@ -200,11 +202,9 @@ def _insert(connection: Connection, document_id: str, generation: Generation, do
             n_pages=0,
             n_passages=0,
         )
-    )
-    (key,) = made.inserted_primary_key or (None,)
-    wanted = tidy_tags(document.tags)
-    if wanted:
-        connection.execute(insert(tags), [{"document_key": key, "tag": tag} for tag in wanted])
+        .returning(documents.c.key)
+    ).scalar_one()
+    put_tags(connection, key, document.tags)
 
 
 def _page_row(page: Page) -> dict[str, Any]:

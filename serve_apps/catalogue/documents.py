@@ -133,12 +133,9 @@ class Catalogue:
 
     def tag(self, user: str, document_id: str, given: Sequence[str]) -> Document:
         """Replace a document's tags."""
-        wanted = tidy_tags(given)
         with writing(self._database) as connection:
             row = own_document_row(connection, user, document_id)
-            connection.execute(delete(tags).where(tags.c.document_key == row.key))
-            if wanted:
-                connection.execute(insert(tags), [{"document_key": row.key, "tag": tag} for tag in wanted])
+            set_tags(connection, row.key, given)
         return self.document(user, document_id)
 
     def page(self, user: str, document_id: str, number: int) -> Page:
@@ -247,7 +244,19 @@ def count_documents(connection: Connection, collection_id: str) -> int:
     return connection.scalar(wanted) or 0
 
 
-def tidy_tags(given: Sequence[str]) -> list[str]:
+def set_tags(connection: Connection, document_key: int, given: Sequence[str]) -> None:
+    """Replace a document's tags."""
+    connection.execute(delete(tags).where(tags.c.document_key == document_key))
+    put_tags(connection, document_key, given)
+
+
+def put_tags(connection: Connection, document_key: int, given: Sequence[str]) -> None:
+    """Tag a document that has no tags yet."""
+    if wanted := _tidy_tags(given):
+        connection.execute(insert(tags), [{"document_key": document_key, "tag": tag} for tag in wanted])
+
+
+def _tidy_tags(given: Sequence[str]) -> list[str]:
     """Tags without blanks around them, each once.
 
     Raises:
