@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 from benchmarks import machine, plot, table
 from benchmarks.bench import Bench
@@ -99,5 +100,11 @@ def _write(rows: list[RowResult], about: dict[str, Any]) -> None:
         sys.stdout.write(f"wrote {folder / name}.json and .svg\n")
 
 
+def _stopped(*_: object) -> NoReturn:
+    """Like Ctrl-C: what was started is stopped on the way out."""
+    raise SystemExit(128 + signal.SIGTERM)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _stopped)
     raise SystemExit(main())

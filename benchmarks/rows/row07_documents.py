@@ -34,6 +34,8 @@ ROW = 7
 TITLE = "Documents: search and answers"
 N_SECTIONS, N_SECTIONS_QUICK = 10_000, 300
 N_LARGE, N_LARGE_QUICK = 100_000, 2000
+SETTLE_S, SETTLE_QUICK_S = 300, 20
+"""How long the index is waited for."""
 N_SEARCHES, N_ANSWERS = 60, 12
 METHODS = ("dense", "bm25", "hybrid")
 
@@ -136,7 +138,7 @@ def _large(bench: Bench, product: Product, handles: EngineProcess) -> list[Measu
     collection_id = document_client.create(product.target, "Many")
     took_s = handles.ask(f"fill {collection_id} {n_passages}")
     among = f"{n_passages:,} passages"
-    settled_s = handles.ask(f"settle {collection_id}")
+    settled_s = handles.ask(f"settle {collection_id} {SETTLE_QUICK_S if bench.quick else SETTLE_S}")
     measures = [
         counted(f"adding {among} with vectors", "s", "lower", systems={"raydio": [took_s]}),
         counted(f"until the index of {among} is built", "s", "lower", systems={"raydio": [settled_s]}),

@@ -6,7 +6,7 @@ new passages; `retrieve COLLECTION plain|rerank N`: milliseconds of N searches; 
 times embedding, search and reranking, called in turn; `added COLLECTION N`: how many milliseconds later the
 first word of N answers comes with documents than without, from a model that answers at once;
 `fill COLLECTION N`: seconds for N passages with random vectors; `find COLLECTION METHOD N`: milliseconds of N
-searches among those, `settle COLLECTION`: seconds until these have become as fast as they will be.
+searches among those, `settle COLLECTION S`: seconds until these have become fast, S at most.
 """
 
 from __future__ import annotations
