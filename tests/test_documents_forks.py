@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import psutil
 import pytest
 
 from serve_apps.args import IngestArgs
+from serve_apps.documents import forks
 from serve_apps.documents.reading import read
+from serve_apps.documents.template import NICENESS
 from serve_apps.errors import DocumentTooLarge
 from tests.reader_processes import readers, templates
 
@@ -68,3 +71,12 @@ async def test_readers_know_no_other_files(tmp_path: Path) -> None:
         paths = {Path(file.path).name for process in begun for file in process.open_files()}
         await reading
     assert "other" not in paths
+
+
+async def test_reading_waits_for_whoever_speaks_with_a_model() -> None:
+    fork = await forks.start(None)
+    try:
+        ours = os.getpriority(os.PRIO_PROCESS, 0)
+        assert os.getpriority(os.PRIO_PROCESS, fork.pid) == min(19, ours + NICENESS)
+    finally:
+        await fork.end()

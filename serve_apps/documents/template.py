@@ -23,6 +23,8 @@ NUMBER = struct.Struct("<i")
 """How a pid and an exit code are told."""
 IDLE_S = 60.0
 """After so long without work the process ends; the next file starts another."""
+NICENESS = 10
+"""Whoever speaks or writes with a model, and the embedder of what was read, go before reading."""
 _PARSERS = ("plain", "code", "tables", "web", "pdf", "word", "slides", "sheets", "book")
 """Imported between requests, so that none waits for all of them."""
 _MOST_DESCRIPTORS = 1024
@@ -30,6 +32,7 @@ _MOST_DESCRIPTORS = 1024
 
 def main() -> None:
     """Fork a reader for each request on the control socket, until it is closed or nothing comes."""
+    os.nice(NICENESS)
     control = socket.socket(fileno=int(sys.argv[1]))
     wake = _woken_by_children()
     jobs: dict[int, socket.socket] = {}
