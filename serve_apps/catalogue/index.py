@@ -42,7 +42,7 @@ class KnowledgeIndex:
         self._store = store
         self._words = words
         self._has_traces = False
-        self._has_changed = False
+        self._has_changed = self._is_changing = False
         self._unflushed: Counter[str] = Counter()
         self._inserted: defaultdict[int, set[int]] = defaultdict(set)
 
@@ -180,10 +180,11 @@ class KnowledgeIndex:
             self._words.scrub()
 
     def tidy(self) -> None:
-        """After changes: what the store needed for them is free, and others may have it."""
-        if self._has_changed:
+        """After changes, when none came since the last call: what they needed is free for others."""
+        if self._has_changed and not self._is_changing:
             self._has_changed = False
             give_back()
+        self._is_changing = False
 
     def sweep(self, lease_s: float = LEASE_S) -> None:
         """Remove what nobody will come back for: what was not touched for `lease_s`."""
@@ -215,7 +216,7 @@ class KnowledgeIndex:
     def _flush(self, name: str) -> None:
         self._store.flush(name)
         self._unflushed.pop(name, None)
-        self._has_changed = True
+        self._has_changed = self._is_changing = True
 
     def _complete(self, generation: Generation, document_key: int, n_passages: int) -> None:
         """See that the store has all of a document, and has written it down.
