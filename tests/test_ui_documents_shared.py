@@ -48,6 +48,47 @@ def test_collections_are_made_chosen_renamed_and_deleted(chat: Page) -> None:
     expect(chat.locator(".ray-docs-collections > ul > li")).to_have_count(1)
 
 
+def listed_again(page: Page) -> None:
+    """As when somebody comes back to the tab: the panel asks what there is now, and has drawn it."""
+    with page.expect_response(lambda response: response.url.endswith("/documents")) as answered:
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    answered.value.finished()
+    page.evaluate("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+
+
+def test_what_somebody_is_at_survives_that_the_list_is_drawn_again(chat: Page) -> None:
+    give(chat, {"one.txt": b"The first words.", "two.txt": b"The second ones."})
+    expect(listed(chat)).to_have_count(2)
+    expect(chat.locator(".ray-docs-report")).to_contain_text("2 documents added")
+    listed(chat).locator("a", has_text="one.txt").focus()
+    chat.get_by_role("button", name="Tags of two.txt").click()
+    tags = chat.get_by_role("textbox", name="Tags of two.txt")
+    tags.fill("half a wo")
+    listed_again(chat)
+    expect(tags).to_have_value("half a wo")
+    expect(tags).to_be_focused()
+    chat.keyboard.press("Escape")
+    chat.get_by_role("button", name="Delete one.txt").click()
+    listed_again(chat)
+    expect(chat.get_by_role("button", name="Keep")).to_be_focused()
+    chat.locator(".ray-docs-confirm").get_by_role("button", name="Delete").click()
+    expect(chat.locator(".ray-docs-told")).to_contain_text("Deleted. 0 of its 1 vector remain.")
+    expect(listed(chat)).to_have_count(1)
+    chat.get_by_label("What to do with Documents").click()
+    listed_again(chat)
+    expect(chat.get_by_role("button", name="Rename")).to_be_visible()
+
+
+def test_what_could_not_be_deleted_is_told_and_still_listed(chat: Page) -> None:
+    give(chat, {"one.txt": b"The first words."})
+    expect(listed(chat)).to_have_count(1)
+    chat.route("**/v1/documents/*", lambda route: route.abort())
+    chat.get_by_role("button", name="Delete one.txt").click()
+    chat.locator(".ray-docs-confirm").get_by_role("button", name="Delete").click()
+    expect(chat.locator(".ray-docs-problem")).to_have_text("Raydio does not answer.")
+    expect(listed(chat).get_by_role("button", name="Delete one.txt")).to_be_visible()
+
+
 def test_an_address_presets_the_search(house: Site) -> None:
     with house.opened(user="linked") as page:
         panel(page)

@@ -4,6 +4,7 @@ class Collections {
   constructor({ kept, chosen, opened }) {
     Object.assign(this, { kept, chosen, opened });
     this.all = [];
+    this.loaded = Promise.resolve();
     this.open = null;
     this.bring_to_life();
   }
@@ -23,24 +24,32 @@ class Collections {
     });
   }
 
-  async load(open_id = this.open?.id ?? this.kept.open) {
+  // One after the other: the answer that is drawn last was also asked for last.
+  load(open_id) {
+    this.loaded = this.loaded.then(() => this.load_now(open_id));
+    return this.loaded;
+  }
+
+  async load_now(open_id = this.open?.id ?? this.kept.open) {
     const all = await tried(() => api.collections());
-    if (!all) return false;
+    if (!all) return;
     this.all = all;
     this.open = all.find(({ id }) => id === open_id) ?? all[0] ?? null;
     this.draw();
     this.chosen();
     if (this.open) this.opened(this.open);
-    return true;
   }
 
   get searched() { return this.all.filter(({ id }) => !this.kept.unsearched.includes(id)); }
 
   draw() {
-    find(".ray-docs-collections > ul").replaceChildren(...this.all.map((collection) => this.row(collection)));
+    const says = (collection) => [collection, this.is_open(collection), this.searched.includes(collection)];
+    draw_list(find(".ray-docs-collections > ul"), this.all, says, (collection) => this.row(collection));
     find(".ray-docs-into").textContent = this.open?.name ?? "";
     find(".ray-docs-drop").hidden = Boolean(this.open?.readonly);
   }
+
+  is_open({ id }) { return id === this.open?.id; }
 
   row(collection) {
     const row = make("li"), pick = make("input"), name = make("button", "ray-docs-name", collection.name);
@@ -50,7 +59,7 @@ class Collections {
     pick.addEventListener("change", () => this.search_in(collection, pick.checked));
     name.type = "button";
     name.dir = "auto";
-    if (collection === this.open) name.setAttribute("aria-current", "true");
+    if (this.is_open(collection)) name.setAttribute("aria-current", "true");
     name.addEventListener("click", () => this.look_at(collection));
     const theirs = collection.readonly ? [`by ${collection.owner}`] : collection.shared ? ["shared"] : [];
     row.append(pick, name, make("small", "", [collection.n_documents, ...theirs].join(" · ")));
@@ -68,9 +77,11 @@ class Collections {
       })),
       action(collection.shared ? "Stop sharing" : "Share with everybody", () => this.change(collection, { shared: !collection.shared })),
       action("Index again", () => reindex(collection, () => this.load())),
-      action("Delete", () => confirm_in_place(row, `Delete “${collection.name}” with its ${count(collection.n_documents, "document")}?`, "Delete", (box) => this.drop(collection, box))),
+      action("Delete", () => confirm_in_place(row, `Delete “${collection.name}” with its ${count(collection.n_documents, "document")}?`, "Delete", (box, back) => this.drop(collection, box, back))),
     );
     fold.append(summary, acts);
+    acts.addEventListener("click", () => { fold.open = false; });
+    fold.addEventListener("toggle", () => { if (!fold.open) this.draw(); }); // what changed while it was open
     fold.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || !fold.open) return;
       event.stopPropagation();
@@ -96,11 +107,12 @@ class Collections {
 
   async change({ id }, change) { if (await tried(() => api.change(id, change))) await this.load(); }
 
-  async drop({ id }, box) {
+  async drop({ id }, box, back) {
     box.replaceChildren(make("span", "", "Deleting…"));
     const deleted = await tried(() => api.drop(id));
+    if (!deleted) { back(); return; }
+    tell_deleted(deleted);
     await this.load();
-    if (deleted) tell_deleted(deleted);
   }
 }
 

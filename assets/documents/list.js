@@ -6,14 +6,15 @@ class List {
   constructor({ changed }) {
     this.changed = changed;
     this.documents = [];
+    this.n_loads = 0; // an answer that was overtaken is old
     this.filter = find(".ray-docs-list input");
     this.filter.addEventListener("input", () => this.draw());
   }
 
   async load(collection) {
     this.collection = collection;
-    const documents = await tried(() => api.documents(collection.id));
-    if (!documents || this.collection !== collection) return;
+    const nth = ++this.n_loads, documents = await tried(() => api.documents(collection.id));
+    if (!documents || nth !== this.n_loads) return;
     this.documents = documents;
     this.draw();
   }
@@ -23,7 +24,8 @@ class List {
     const shown = this.documents.filter(({ name, tags }) => [name, ...tags].some((text) => text.toLowerCase().includes(wanted)));
     find(".ray-docs-list h3").textContent = this.documents.length ? `${this.collection.name} (${this.documents.length})` : this.collection.name;
     this.filter.hidden = this.documents.length < 8;
-    find(".ray-docs-list ul").replaceChildren(...shown.slice(0, MOST_ROWS).map((document) => this.row(document)));
+    const says = (document) => [document, this.collection.readonly];
+    draw_list(find(".ray-docs-list ul"), shown.slice(0, MOST_ROWS), says, (document) => this.row(document));
     const none = find(".ray-docs-none");
     none.hidden = shown.length > 0 && shown.length <= MOST_ROWS;
     none.textContent = shown.length > MOST_ROWS ? `And ${shown.length - MOST_ROWS} more: filter by name or tag.`
@@ -32,7 +34,6 @@ class List {
 
   row(document) {
     const row = make("li", "ray-docs-document"), about = make("div", "ray-docs-about");
-    row.dataset.id = document.id;
     const badge = make("span", "ray-docs-kind", KIND_WORDS[document.kind] ?? document.kind.toUpperCase());
     badge.setAttribute("aria-hidden", "true");
     const name = make("a", "ray-source ray-docs-name", document.name);
@@ -54,7 +55,7 @@ class List {
   }
 
   actions(document, row) {
-    const remove = action("Delete", () => confirm_in_place(row, `Delete “${document.name}”?`, "Delete", (box) => this.remove(document, box)), { name: `Delete ${document.name}` });
+    const remove = action("Delete", () => confirm_in_place(row, `Delete “${document.name}”?`, "Delete", (box, back) => this.remove(document, box, back)), { name: `Delete ${document.name}` });
     remove.dataset.act = "delete";
     const tag = action("Tags", () => edit_in_place(row, { name: `Tags of ${document.name}`, value: document.tags.join(", "), hint: "contract, 2024" }, (text, back) => this.tag(document, text, back)), { name: `Tags of ${document.name}` });
     return [tag, remove];
@@ -67,10 +68,11 @@ class List {
     if (changed) await this.load(this.collection);
   }
 
-  async remove({ id }, box) {
+  async remove({ id }, box, back) {
     box.replaceChildren(make("span", "", "Deleting…"));
     const deleted = await tried(() => api.remove(id));
-    if (deleted) tell_deleted(deleted);
+    if (!deleted) { back(); return; }
+    tell_deleted(deleted);
     await this.changed();
   }
 }

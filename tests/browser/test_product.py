@@ -85,7 +85,7 @@ def test_embeddings_draw_an_example(page: Page, product: Product) -> None:
     page.goto(product.page("/ui/embeddings/"))
     page.get_by_role("tab", name="Lines").click()
     page.locator(".ray-try button").first.click()
-    expect(page.get_by_role("img").or_(page.locator("canvas, svg[role]")).first).to_be_visible(
+    expect(page.get_by_role("application", name=re.compile("Map of 24 lines"))).to_be_visible(
         timeout=ANSWER_MS
     )
 
