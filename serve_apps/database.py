@@ -7,6 +7,7 @@ Blocking, as SQLAlchemy is: callers on an event loop use a thread.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import weakref
 from collections.abc import Iterator
@@ -130,8 +131,30 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     """Writers queue when they begin: one that read first could not become a writer after another wrote."""
-    reads = connection.get_execution_options().get("raydio_reading")
-    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+    if connection.get_execution_options().get("raydio_reading"):
+        connection.exec_driver_sql("BEGIN")
+        return
+    with _next_in_line(connection.engine.url):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+@contextmanager
+def _next_in_line(url: URL) -> Iterator[None]:
+    """One of those who wait for the writer: who has just written lines up again, behind it.
+
+    SQLite alone lets each waiter ask now and then, and one that writes on and on is always there first.
+    Whoever is here waits for no more than one transaction, so no time limit is needed.
+    """
+    with open(f"{url.database}.queue", "wb", opener=_for_its_owner) as queue:
+        fcntl.flock(queue, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(queue, fcntl.LOCK_UN)  # a process forked meanwhile has the file open, too
+
+
+def _for_its_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, mode=0o600)
 
 
 def _forget_in_children(database: Engine) -> None:

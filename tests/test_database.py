@@ -35,6 +35,19 @@ for n in range(100):
         connection.execute(insert(writers).values(row))
 """
 
+ON_AND_ON = """
+import sys, time
+from sqlalchemy import text
+from sqlalchemy.engine import URL
+from serve_apps.database import opened, writing
+made = opened(URL.create("sqlite", database=sys.argv[1]))
+for n in range(100):
+    with writing(made) as connection:
+        connection.execute(text(f"INSERT INTO conversation_writers VALUES ('{n}', '', 1, 0)"))
+        print(n, flush=True)
+        time.sleep(0.05)  # a disk that takes its time
+"""
+
 
 def test_migrations_make_what_the_tables_say(database: Engine) -> None:
     tables = set(databases.metadata.tables)
@@ -68,6 +81,20 @@ def test_two_processes_write_the_same_file(tmp_path: Path) -> None:
         counts = connection.scalars(text("SELECT pid FROM conversation_writers ORDER BY pid")).all()
     made.dispose()
     assert counts == list(range(200))  # each saw all that were written before it
+
+
+def test_a_writer_that_goes_on_and_on_lets_others_in(tmp_path: Path) -> None:
+    made = databases.opened(sqlite_url(tmp_path))
+    with subprocess.Popen(
+        [sys.executable, "-c", ON_AND_ON, str(tmp_path / "raydio.db")], stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout
+        process.stdout.readline()
+        with databases.writing(made) as connection:
+            n_before = connection.scalar(text("SELECT count(*) FROM conversation_writers"))
+        process.kill()
+    made.dispose()
+    assert n_before < 50  # of a hundred: SQLite's own queue lets nobody in before the last
 
 
 def test_readers_do_not_wait_for_a_writer(tmp_path: Path) -> None:
