@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from itertools import chain, pairwise
 
 from serve_apps.settings import ASSETS
@@ -34,10 +35,15 @@ class Support:
     """
 
     def __init__(self, passages: Sequence[str]) -> None:
-        self._terms = [_windows(passage) for passage in passages]
+        self._passages = tuple(passages)
 
     def __len__(self) -> int:
-        return len(self._terms)
+        return len(self._passages)
+
+    @cached_property
+    def _terms(self) -> list[list[set[str]]]:
+        """Made for the first sentence: the model is reading meanwhile, and waits for nothing."""
+        return [_windows(passage) for passage in self._passages]
 
     def of(self, sentence: str) -> list[float]:
         """For each passage the share of the sentence that it holds, 0 to 1; all its figures or nothing."""
