@@ -115,8 +115,18 @@ class KnowledgeArgs(Args):
     engine_options: dict[str, Any] = Field(default_factory=dict)
 
 
+class OneCallKnowledgeArgs(KnowledgeArgs):
+    """Documents, with an encoder and a reranker of their own: the same models as the stages of that name."""
+
+    embeddings: EmbeddingsArgs = EmbeddingsArgs()
+    reranker: RerankerArgs = RerankerArgs()
+
+
 class RetrievalArgs(Args):
     """How a turn uses documents, where the caller does not say."""
+
+    in_one_call: bool = False
+    """The knowledge application is `serve_apps.one_call_knowledge`: it embeds and reranks itself."""
 
     n_candidates: int = Field(default=6, ge=1, le=200)
     """Passages that the search gives the reranker."""

@@ -8,6 +8,7 @@ documents the answer alone.
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from ray import serve
 from ray.serve import Application
@@ -20,9 +21,11 @@ from serve_apps.clients import EmbeddingsClient, LlmClient, RerankerClient
 from serve_apps.clients_knowledge import KnowledgeClient
 from serve_apps.contracts import Llm
 from serve_apps.errors import ContextOverflow, EmptyInput, InputError, RaydioError, StageFailed
+from serve_apps.finding import Found
 from serve_apps.follow_up import FollowUps
 from serve_apps.grounding import Counts, Grounds, counted, grounded
-from serve_apps.retrieval import Found, Ranking, Retriever
+from serve_apps.retrieval import Ranking, Retriever
+from serve_apps.token_counts import TokenCounts
 from serve_apps.turns import TurnClock, close, failed, prompt
 from serve_apps.wire import (
     ChatRequest,
@@ -34,6 +37,8 @@ from serve_apps.wire import (
     TurnRequest,
 )
 from serve_apps.wire_knowledge import Retrieval
+
+Result = TypeVar("Result")
 
 MAX_ONGOING_TURNS = 500
 """A turn here costs a coroutine; the models behind it have their own, smaller limits."""
@@ -56,6 +61,7 @@ class ChatConductor:
         self._llm = llm
         self._retriever = retriever
         self._args = args
+        self._tokens_of = TokenCounts(llm)
         self._follow_ups = FollowUps(llm, args.retrieval.rewrite)
         self._prompt, self._documents = prompt("chat"), prompt("documents")
         self._shared = {
@@ -129,30 +135,42 @@ class ChatConductor:
     ) -> Grounds:
         if self._retriever is None or found is None:
             return Grounds(sources=(), messages=request.messages, notes=())
-        order = self._retriever.order(found)
-        ranking, counts = await self._beside(turn, order, counted(self._llm, request.messages, found.hits))
+        limits = self._args.retrieval
+        n_passages = retrieval.n_passages or limits.n_passages
+        ranking, counts = await self._ranked(turn, self._retriever, request, found, n_passages)
         turn.spans += ranking.spans
         turn.notes += ranking.notes
         if not ranking.hits:
             if retrieval.mode == "documents_first":
                 turn.notes.append(NOTHING_FOUND)
             return Grounds(sources=(), messages=request.messages, notes=())
-        limits = self._args.retrieval
-        n_passages = retrieval.n_passages or limits.n_passages
         grounds = grounded(request.messages, ranking.hits, counts, n_passages, limits)
         turn.notes += grounds.notes
         return grounds
+
+    async def _ranked(
+        self, turn: Turn, retriever: Retriever, request: TurnRequest, found: Found, n_passages: int
+    ) -> tuple[Ranking, Counts]:
+        """What was found in its order, and the tokens of what may be quoted of it."""
+        if found.scored is None:
+            order = retriever.order(found)
+            return await self._beside(turn, order, counted(self._tokens_of, request.messages, found.hits))
+        ranking = await retriever.order(found)
+        best = [item.hit for item in ranking.hits[:n_passages]]
+        return ranking, await self._in_time(turn, counted(self._tokens_of, request.messages, best))
 
     async def _beside(
         self, turn: Turn, order: Awaitable[Ranking], counts: Awaitable[Counts]
     ) -> tuple[Ranking, Counts]:
         """Both, as long as the longer takes: what may be quoted is counted while the reranker reads it."""
+        return await self._in_time(turn, asyncio.gather(order, counts))
+
+    async def _in_time(self, turn: Turn, work: Awaitable[Result]) -> Result:
         try:
             async with turn.clock.limit():
-                ranking, counted_tokens = await asyncio.gather(order, counts)
+                return await work
         except TimeoutError as error:
             raise turn.clock.expired("llm") from error
-        return ranking, counted_tokens
 
     async def _from_documents(
         self, turn: Turn, request: TurnRequest, grounds: Grounds

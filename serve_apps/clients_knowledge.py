@@ -8,7 +8,7 @@ from typing import cast
 
 import anyio
 
-from serve_apps.contracts_knowledge import PassageVector, SearchRequest
+from serve_apps.contracts_knowledge import FindRequest, FindResult, PassageVector, SearchRequest
 from serve_apps.stage_client import StageClient
 from serve_apps.wire import ModelCard, Vectors
 from serve_apps.wire_conversations import (
@@ -110,6 +110,10 @@ class KnowledgeClient(StageClient):
     async def search(self, request: SearchRequest) -> SearchResult:
         """See `Knowledge.search`."""
         return cast("SearchResult", await self._call("search", request))
+
+    async def find(self, request: FindRequest) -> FindResult:
+        """See `FindsPassages.find`; only where the application is `one_call_knowledge`."""
+        return cast("FindResult", await self._call("find", request))
 
     async def neighbours(
         self, user: str, document_id: str, index: int, n_before: int = 1, n_after: int = 1

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from serve_apps.wire import ModelCard, Vectors
+from serve_apps.wire import ModelCard, Span, Vectors
 from serve_apps.wire_knowledge import (
     Collection,
     Deleted,
@@ -17,6 +17,8 @@ from serve_apps.wire_knowledge import (
     NewDocument,
     Page,
     Passage,
+    Retrieval,
+    Scored,
     SearchMethod,
     SearchResult,
     Ticket,
@@ -38,6 +40,32 @@ class SearchRequest:
     method: SearchMethod = "hybrid"
     limit: int = 20
     filters: Filters = field(default_factory=Filters)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindRequest:
+    """A question for a knowledge stage that embeds and reranks itself."""
+
+    user: str
+    query: str
+    wanted: Retrieval
+    """Its mode, numbers and lowest score are the caller's business."""
+    limit: int
+    """Hits, at most."""
+    timeout_s: float
+    """For embedding and search, and once more for the reranker."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindResult:
+    """What a question found, best first, none left out for its score, and how."""
+
+    hits: tuple[Scored, ...]
+    spans: tuple[Span, ...]
+    """embed, search, rerank; milliseconds since the call came."""
+    notes: tuple[str, ...]
+    """What was degraded, in words for the user."""
+    total_ms: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +148,20 @@ class VectorStore(Protocol):
 
 
 # ---- stage -------------------------------------------------------------------------------------
+
+
+class FindsPassages(Protocol):
+    """A knowledge stage that embeds and reranks itself; see `serve_apps.one_call_knowledge`."""
+
+    async def find(self, request: FindRequest) -> FindResult:
+        """The passages for a question, best first.
+
+        Raises:
+            EmbeddingMismatch, NotFound, InputError: the request.
+            StageTimeout: embedding and search took too long.
+            StageError: the documents could not be searched.
+        """
+        ...
 
 
 class Knowledge(Protocol):

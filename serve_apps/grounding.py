@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 
 from serve_apps.args import RetrievalArgs
 from serve_apps.citations import without_numbers
-from serve_apps.contracts import Llm
-from serve_apps.retrieval import Scored
+from serve_apps.token_counts import TokenCounts
 from serve_apps.wire import Message, Source
-from serve_apps.wire_knowledge import DocumentKind, Hit
+from serve_apps.wire_knowledge import DocumentKind, Hit, Scored
 
 _OUR_MARKS = re.compile(r"<(?=\s*/?\s*passage\b)", re.IGNORECASE)
 _PARTS: dict[DocumentKind, str] = {"pdf": "page", "pptx": "slide", "xlsx": "sheet", "epub": "chapter"}
@@ -37,11 +36,11 @@ class Counts:
     """Of each message before the question."""
 
 
-async def counted(llm: Llm, messages: Sequence[Message], hits: Sequence[Hit]) -> Counts:
+async def counted(tokens_of: TokenCounts, messages: Sequence[Message], hits: Sequence[Hit]) -> Counts:
     """Count the tokens of `hits`, in any order, and of the conversation before the question.
 
     Args:
-        llm: counts in its own tokens.
+        tokens_of: counts in the model's own tokens.
         messages: the conversation, without a system message, the question last.
         hits: what may be quoted; without any nothing is asked of the model.
     """
@@ -50,7 +49,7 @@ async def counted(llm: Llm, messages: Sequence[Message], hits: Sequence[Hit]) ->
     sources = [source(Scored(hit=hit, score=hit.score)) for hit in hits]
     # The longest number that any of them may get: none is longer than it was counted.
     quoted = [quotation(len(hits), one) for one in sources]
-    tokens = await llm.count_tokens([*quoted, *(message.content for message in messages[:-1])])
+    tokens = await tokens_of.of([*quoted, *(message.content for message in messages[:-1])])
     counts = {one.id: count for one, count in zip(sources, tokens, strict=False)}
     return Counts(counts, tuple(tokens[len(sources) :]))
 

@@ -21,8 +21,8 @@ from serve_apps.ingest_uploads import received
 from serve_apps.ingestion.spool import Spool
 from serve_apps.knowledge_requests import CollectionChangeBody, NewCollectionBody, SearchBody, TagsBody
 from serve_apps.rest import NO_STORE, body, id_of, json_answer, told
-from serve_apps.retrieval import Ranking, Retriever, Scored
-from serve_apps.wire_knowledge import Collection, Deleted
+from serve_apps.retrieval import Ranking, Retriever
+from serve_apps.wire_knowledge import Collection, Deleted, Scored
 
 
 class KnowledgeDoor:

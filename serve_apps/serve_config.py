@@ -9,8 +9,9 @@ from __future__ import annotations
 import difflib
 import importlib
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 from ray.serve import Application
 from ray.serve.schema import ServeApplicationSchema, ServeDeploySchema
 
-from serve_apps.args import Args, StageArgs
+from serve_apps.args import ApiArgs, Args, ConductorArgs, FrontArgs, OneCallKnowledgeArgs, StageArgs
 from serve_apps.errors import ConfigError
 
 EMBEDDED = Path(__file__).parent / "embedded.yaml"
@@ -63,7 +64,7 @@ class DeployConfig:
 
     def models(self) -> list[str]:
         """Every model that a stage of this config names, without repeats."""
-        stages = (a.args for a in self.applications if isinstance(a.args, StageArgs))
+        stages = chain.from_iterable(_stages(one.args) for one in self.applications)
         return list(dict.fromkeys(args.model for args in stages if args.model))
 
 
@@ -102,11 +103,45 @@ def validate(config: dict[str, Any]) -> DeployConfig:
         ) from error
     http = schema.http_options
     explicit = config.get("http_options") or {}
+    applications = tuple(_application(app) for app in schema.applications)
+    _check_one_call(applications)
     return DeployConfig(
-        applications=tuple(_application(app) for app in schema.applications),
+        applications=applications,
         host=explicit.get("host", "127.0.0.1"),
         port=http.port,
     )
+
+
+def _stages(args: Args) -> list[StageArgs]:
+    """The stages that an application runs: itself, or those in it."""
+    parts = [args, *(value for _, value in args)]
+    return [part for part in parts if isinstance(part, StageArgs)]
+
+
+def _check_one_call(applications: Sequence[ApplicationConfig]) -> None:
+    """Whoever finds passages in one call needs a knowledge stage that can, with the models of the others."""
+    args = {one.name: one.args for one in applications}
+    knowledge = args.get("knowledge")
+    if isinstance(knowledge, OneCallKnowledgeArgs):
+        for name, own in (("embeddings", knowledge.embeddings), ("reranker", knowledge.reranker)):
+            other = args.get(name)
+            if isinstance(other, StageArgs) and other.model != own.model:
+                raise ConfigError(
+                    f"The knowledge application has {own.model!r} for {name}, the {name} application"
+                    f" {other.model!r}.",
+                    "Give both the same model.",
+                )
+    elif knowledge is not None and any(_finds_in_one_call(one) for one in args.values()):
+        raise ConfigError(
+            "retrieval.in_one_call needs a knowledge application that embeds and reranks itself.",
+            "Import it from serve_apps.one_call_knowledge:app, or leave in_one_call out.",
+        )
+
+
+def _finds_in_one_call(args: Args) -> bool:
+    if isinstance(args, FrontArgs):
+        args = args.conductor
+    return isinstance(args, ConductorArgs | ApiArgs) and args.retrieval.in_one_call
 
 
 def unknown_keys(

@@ -176,6 +176,15 @@ class SearchResult:
     """Names of collections that were not asked for by name and were made with another embedding model."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """A hit with the score that it is ordered by: the reranker's, or the search's without one."""
+
+    hit: Hit
+    score: float
+    reranked: bool = False
+
+
 # ---- ingest ------------------------------------------------------------------------------------
 
 

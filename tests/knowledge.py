@@ -35,6 +35,7 @@ async def added(  # noqa: PLR0917 -- who adds what where
     text_pages: Sequence[str],
     *,
     tags: tuple[str, ...] = (),
+    model: str = MODEL,
 ) -> Document:
     """Add a document whose pages are these texts, one passage a paragraph.
 
@@ -46,6 +47,7 @@ async def added(  # noqa: PLR0917 -- who adds what where
         name: the document's.
         text_pages: text of each page; paragraphs are parted by empty lines.
         tags: of the document.
+        model: what made the vectors.
     """
     collection_id = await _collection_id(knowledge, user, collection)
     data = "\f".join(text_pages).encode(errors="replace")
@@ -59,7 +61,7 @@ async def added(  # noqa: PLR0917 -- who adds what where
         size_bytes=len(data),
         tags=tags,
     )
-    ticket = await knowledge.begin(user, collection_id, new, MODEL, vectors.shape[1])
+    ticket = await knowledge.begin(user, collection_id, new, model, vectors.shape[1])
     if ticket.unchanged:
         return await knowledge.document(user, ticket.document_id)
     pages = [Page(number=number, text=text) for number, text in enumerate(text_pages, 1)]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from serve_apps.contracts_knowledge import SearchRequest
+from serve_apps.contracts import Embeddings, Reranker
+from serve_apps.contracts_knowledge import FindRequest, FindResult, SearchRequest
 from serve_apps.errors import RaydioError
+from serve_apps.finding import Found, StageFinder, clock
 from serve_apps.wire_knowledge import Document, Hit, Passage, SearchResult, SearchTimings
 
 TOOK = SearchTimings(dense_ms=1, bm25_ms=1, total_ms=2)
@@ -64,3 +66,17 @@ class Shelf:
             index=number - 1, text=text, page=number, start=0, end=len(text), headings=("Part",)
         )
         return Hit(passage=passage, document=document(name), score=share, cosine=share, dense_rank=1)
+
+
+class OneCallShelf:
+    """A shelf whose keeper embeds the question and reranks, too."""
+
+    def __init__(self, embeddings: Embeddings, shelf: Shelf, reranker: Reranker) -> None:
+        self._finder = StageFinder(embeddings, shelf, reranker)  # type: ignore[arg-type]
+
+    async def find(self, asked: FindRequest) -> FindResult:
+        now_ms = clock()
+        found = Found(asked.user, asked.query, asked.wanted, asked.limit, asked.timeout_s, now_ms)
+        await self._finder.look(found)
+        hits = await self._finder.score(found)
+        return FindResult(hits=hits, spans=tuple(found.spans), notes=tuple(found.notes), total_ms=now_ms())

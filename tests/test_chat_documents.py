@@ -18,7 +18,8 @@ from serve_apps.chat import NOT_IN_DOCUMENTS, NOTHING_FOUND, ChatConductor
 from serve_apps.chat_turn import NOT_TRACED
 from serve_apps.contracts import Reranker
 from serve_apps.errors import EmbeddingMismatch, RaydioError, StageUnavailable
-from serve_apps.retrieval import LEFT_OUT, NO_EMBEDDINGS, NO_RERANKER, Retriever
+from serve_apps.finding import LEFT_OUT, NO_EMBEDDINGS, NO_RERANKER
+from serve_apps.retrieval import Retriever
 from serve_apps.turns import prompt
 from serve_apps.wire import (
     ChatRequest,
@@ -36,7 +37,7 @@ from serve_apps.wire import (
 )
 from serve_apps.wire_knowledge import KnowledgeMode, Retrieval
 from tests.fake_clients import FakeEmbeddings, FakeReranker
-from tests.shelf import Shelf
+from tests.shelf import OneCallShelf, Shelf
 from tests.test_chat import DONE, ScriptedLlm, said
 
 INJECTED = sorted((Path(__file__).parent / "data" / "injected").glob("*.txt"))
@@ -65,6 +66,8 @@ class CountingLlm(ScriptedLlm):
 class Desk:
     """A conductor over a shelf, and what its model was asked."""
 
+    in_one_call = False
+
     def __init__(
         self,
         llm: CountingLlm | None = None,
@@ -77,8 +80,12 @@ class Desk:
         self.llm = llm or CountingLlm()
         self.shelf = shelf or Shelf(TEXTS)
         self.embeddings = embeddings or FakeEmbeddings()
-        chosen = RetrievalArgs.model_validate({"min_score": 0.3, "min_cosine": 0.3, **args})
-        retriever = Retriever(self.embeddings, self.shelf, reranker or FakeReranker(), chosen)  # type: ignore[arg-type]
+        given = {"min_score": 0.3, "min_cosine": 0.3, "in_one_call": self.in_one_call, **args}
+        chosen = RetrievalArgs.model_validate(given)
+        knowledge: Any = self.shelf
+        if self.in_one_call:
+            knowledge = OneCallShelf(self.embeddings, self.shelf, reranker or FakeReranker())
+        retriever = Retriever(self.embeddings, knowledge, reranker or FakeReranker(), chosen)
         self.conductor = ChatConductor(self.llm, ConductorArgs(retrieval=chosen), retriever)
 
     async def ask(
@@ -91,6 +98,12 @@ class Desk:
     @property
     def asked(self) -> ChatRequest:
         return self.llm.requests[-1]
+
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["stage by stage", "in one call"])
+def leads_the_steps(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything here is so, whoever does."""
+    monkeypatch.setattr(Desk, "in_one_call", request.param)
 
 
 def text(events: Sequence[TurnEvent]) -> str:
@@ -205,7 +218,8 @@ async def test_without_a_reranker_the_vector_order_is_used_and_said() -> None:
     assert NO_RERANKER in done(events).notes
 
 
-async def test_passages_are_counted_while_the_reranker_reads_them() -> None:
+async def test_passages_are_counted_while_the_reranker_reads_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Desk, "in_one_call", False)  # there, what comes back is reranked already
     both = asyncio.Barrier(2)
 
     class Counting(CountingLlm):

@@ -23,7 +23,8 @@ STAGES = {"llm", "stt", "tts", "embeddings", "reranker", "knowledge"}
 STAGE_PARTS = {"admission", "batching", "coalesce", "stage_deployment"}
 """Mechanisms that stages are made of."""
 CONDUCTORS = {
-    "chat", "chat_turn", "cited_text", "follow_up", "grounding", "retrieval", "voice", "turns",
+    "chat", "chat_turn", "cited_text", "finding", "follow_up", "grounding", "retrieval", "token_counts",
+    "turns", "voice",
 }  # fmt: skip
 COMMAND = {
     "cli", "cli_documents", "cli_eval", "documents_client",
@@ -120,6 +121,12 @@ def test_stages_do_not_know_each_other(name: str) -> None:
         allowed |= package("catalogue") | serve_apps("database")
     assert ours(module(name)) <= allowed
     assert not libraries(module(name)) & (HEAVY | {"gradio"})
+
+
+def test_knowledge_in_one_call_is_put_together_from_stages() -> None:
+    stages = serve_apps("knowledge", "embeddings", "reranker", "stage_deployment", "finding")
+    assert ours(module("one_call_knowledge")) <= serve_apps(*LEAVES) | stages
+    assert not libraries(module("one_call_knowledge")) & (HEAVY | {"gradio"})
 
 
 @pytest.mark.parametrize("name", existing(CONDUCTORS))

@@ -112,3 +112,37 @@ def test_every_stage_takes_stage_args() -> None:
 
 def test_the_embedded_config_file_needs_no_other_schema() -> None:
     assert set(yaml.safe_load(EMBEDDED.read_text())) <= {"proxy_location", "http_options", "applications"}
+
+
+KNOWLEDGE = {"name": "knowledge", "route_prefix": None, "import_path": "serve_apps.one_call_knowledge:app"}
+ONE_CALL = {"retrieval": {"in_one_call": True}}
+
+
+@pytest.mark.parametrize("name", ["embeddings", "reranker"])
+def test_one_call_knowledge_has_the_models_of_the_stages(name: str) -> None:
+    other = {"name": name, "route_prefix": None, "import_path": f"serve_apps.{name}:app"}
+    validate({"applications": [KNOWLEDGE, other]})
+    with pytest.raises(ConfigError, match=name) as refused:
+        validate({"applications": [KNOWLEDGE, {**other, "args": {"model": "bge"}}]})
+    assert refused.value.hint == "Give both the same model."
+
+
+@pytest.mark.parametrize(
+    "caller",
+    [
+        {"import_path": "serve_apps.front:app", "args": {"conductor": ONE_CALL}},
+        {"import_path": "serve_apps.chat:app", "args": ONE_CALL},
+        {"import_path": "serve_apps.api:app", "args": ONE_CALL},
+    ],
+    ids=["front", "chat", "api"],
+)
+def test_who_finds_in_one_call_needs_a_stage_that_can(caller: dict[str, Any]) -> None:
+    asks = {"name": "front", "route_prefix": "/", **caller}
+    validate({"applications": [asks, KNOWLEDGE]})
+    with pytest.raises(ConfigError, match="in_one_call"):
+        validate({"applications": [asks, {**KNOWLEDGE, "import_path": "serve_apps.knowledge:app"}]})
+
+
+def test_models_inside_a_stage_are_known() -> None:
+    inside = {**KNOWLEDGE, "args": {"embeddings": {"model": "a"}, "reranker": {"model": "b"}}}
+    assert validate({"applications": [inside]}).models() == ["a", "b"]

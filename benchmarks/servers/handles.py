@@ -26,11 +26,12 @@ from benchmarks.rag_chain import Chain
 from benchmarks.servers.embedding_engines import reranked
 from serve_apps import local_ray, run_state
 from serve_apps.access import OWNER
-from serve_apps.args import ConductorArgs, LlmArgs, RetrievalArgs
+from serve_apps.args import ConductorArgs, FrontArgs, LlmArgs
 from serve_apps.chat import ChatConductor
 from serve_apps.clients import EmbeddingsClient, LlmClient, RerankerClient
 from serve_apps.clients_knowledge import KnowledgeClient
 from serve_apps.retrieval import Retriever
+from serve_apps.serve_config import EMBEDDED, load
 from serve_apps.wire import ChatRequest, LlmEvent, Message, TextDelta, TurnRequest
 from serve_apps.wire_knowledge import Retrieval
 
@@ -52,8 +53,9 @@ class Stages:
     def __init__(self) -> None:
         self._embeddings, self._reranker = EmbeddingsClient(), RerankerClient()
         self._knowledge = KnowledgeClient()
-        self._retriever = Retriever(self._embeddings, self._knowledge, self._reranker, RetrievalArgs())
-        self._chat = ChatConductor(InstantLlm(), ConductorArgs(), self._retriever)
+        args = _conductor_args()
+        self._retriever = Retriever(self._embeddings, self._knowledge, self._reranker, args.retrieval)
+        self._chat = ChatConductor(InstantLlm(), args, self._retriever)
         self._n_reranked = 0
 
     async def embed(self, n_requests: str, n_at_once: str) -> float:
@@ -98,6 +100,12 @@ class Stages:
         asking = replace(plain, retrieval=Retrieval(collections=(collection_id,)))
         with_documents = await _until(self._chat.stream_turn(asking), TextDelta)
         return with_documents - await _until(self._chat.stream_turn(plain), TextDelta)
+
+
+def _conductor_args() -> ConductorArgs:
+    """As the product's own conductors have them."""
+    [front] = [one.args for one in load(EMBEDDED).applications if isinstance(one.args, FrontArgs)]
+    return front.conductor
 
 
 async def _per_s(n_at_once: int, calls: list[Callable[[], Awaitable[object]]]) -> float:

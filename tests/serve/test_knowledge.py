@@ -9,18 +9,31 @@ import signal
 
 import pytest
 
+from serve_apps.args import EmbeddingsArgs, RetrievalArgs
+from serve_apps.clients import EmbeddingsClient, RerankerClient
 from serve_apps.clients_knowledge import KnowledgeClient
+from serve_apps.embeddings import EmbeddingsStage
 from serve_apps.errors import EmbeddingMismatch, Forbidden, NotFound, StageUnavailable
+from serve_apps.retrieval import Retriever
 from serve_apps.wire import Vectors
-from serve_apps.wire_knowledge import NewDocument, Page, Passage, Ticket
+from serve_apps.wire_knowledge import NewDocument, Page, Passage, Retrieval, Ticket
 from tests.fake_clients import FakeEmbeddings
+from tests.fake_engines.embeddings import HashedEmbeddings
 from tests.knowledge import MODEL, added, searched
 from tests.serve.conftest import Deploy
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 EMBEDDINGS = FakeEmbeddings()
-KNOWLEDGE = {"name": "knowledge", "route_prefix": None, "import_path": "serve_apps.knowledge:app", "args": {}}
+KNOWLEDGE = {
+    "name": "knowledge",
+    "route_prefix": None,
+    "import_path": "serve_apps.one_call_knowledge:app",
+    "args": {
+        "embeddings": {"engine": "tests.fake_engines.embeddings:HashedEmbeddings", "model": ""},
+        "reranker": {"engine": "tests.fake_engines.reranker:SharedWordsReranker", "model": ""},
+    },
+}
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +51,22 @@ async def test_a_document_comes_and_goes(knowledge: KnowledgeClient) -> None:
     assert (await knowledge.describe()).n_requests > 5
     assert (await knowledge.delete("anna", document.id)).n_remaining == 0
     assert (await searched(knowledge, EMBEDDINGS, "anna", "three frogs")).hits == ()
+
+
+async def test_passages_are_found_in_one_call(knowledge: KnowledgeClient) -> None:
+    encoder = EmbeddingsStage(EmbeddingsArgs(), HashedEmbeddings)
+    texts = ["three frogs", "four newts and a frog"]
+    await added(knowledge, encoder, "carl", "Pond", "a", texts, model="hashed words")
+    # No other stage is deployed here: whoever asked one would be told so.
+    retriever = Retriever(
+        EmbeddingsClient(), knowledge, RerankerClient(), RetrievalArgs(in_one_call=True, min_score=0.1)
+    )
+    found = await retriever.rank("carl", "four newts", Retrieval())
+    assert [(item.hit.passage.text, item.reranked) for item in found.hits] == [(texts[1], True)]
+    assert [bar.name for bar in found.spans] == ["embed", "search", "rerank"]
+    assert found.notes == ()
+    with pytest.raises(NotFound):
+        await retriever.rank("carl", "four newts", Retrieval(collections=("nowhere",)))
 
 
 async def test_errors_keep_their_type(knowledge: KnowledgeClient) -> None:
