@@ -24,6 +24,8 @@ ROOT = Path(__file__).parents[1]
 CRD = ROOT.parent / "shared" / "data" / "kuberay-1.7.0-rayservices-crd.yaml"
 SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|API_?KEY", re.IGNORECASE)
 SECRET_VALUE = re.compile(r"\b(hf_[A-Za-z0-9]{8,}|sk-[A-Za-z0-9]{8,}|[0-9a-f]{32,})\b")
+IN_ONE_CALL = {"serve_apps.knowledge:app"}
+"""What `one_call_knowledge` is on one machine, beside an encoder and a reranker (decision 0026)."""
 IN_FRONT = {
     "serve_apps.gradio_ingress:app",
     "serve_apps.api:app",
@@ -169,10 +171,11 @@ def test_serve_config_refuses_an_import_path_that_leads_nowhere(config: Yaml, im
 def test_cluster_and_laptop_run_the_same_builders(config: Yaml) -> None:
     embedded = yaml.safe_load((ROOT / "serve_apps" / "embedded.yaml").read_text())
     local = {app["import_path"] for app in embedded["applications"]}
-    assert "serve_apps.front:app" in local
+    together = {"serve_apps.front:app", "serve_apps.one_call_knowledge:app"}
+    assert local >= together
     remote = {app["import_path"] for app in config["applications"]}
-    assert remote - IN_FRONT == local - {"serve_apps.front:app"}
-    assert remote >= IN_FRONT
+    assert remote - IN_FRONT - IN_ONE_CALL == local - together
+    assert remote >= IN_FRONT | IN_ONE_CALL
 
 
 def test_every_page_of_the_laptop_is_an_application(config: Yaml) -> None:
