@@ -140,6 +140,8 @@ class IngestRun:
                 end = start + len(part.passages)
                 await self._store(part, vectors[start:end])
                 start = end
+            for part in parts:  # when all of them are stored: one flush serves them all
+                await self._commit_whole(part.draft)
 
     async def _store(self, part: Part, vectors: Vectors) -> None:
         draft = part.draft
@@ -155,13 +157,17 @@ class IngestRun:
             self._board.at(
                 draft.file.index, draft.file.name, "storing" if draft.is_whole else "embedding", share
             )
-            if draft.is_whole:
-                await self._commit(draft)
         except RaydioError as error:
             await self._drop(draft, error)
 
-    async def _commit(self, draft: Draft) -> None:
-        document = await self._tickets.commit(draft.ticket)
+    async def _commit_whole(self, draft: Draft) -> None:
+        if draft.is_dropped or not draft.is_whole:
+            return
+        try:
+            document = await self._tickets.commit(draft.ticket)
+        except RaydioError as error:
+            await self._drop(draft, error)
+            return
         added = FileAdded(
             name=draft.file.name, document=document, n_duplicates=draft.n_duplicates, notes=draft.notes
         )
