@@ -127,7 +127,6 @@ class RetrievalArgs(Args):
 
     in_one_call: bool = False
     """The knowledge application is `serve_apps.one_call_knowledge`: it embeds and reranks itself."""
-
     n_candidates: int = Field(default=6, ge=1, le=200)
     """Passages that the search gives the reranker."""
     n_passages: int = Field(default=3, ge=1, le=50)

@@ -16,7 +16,8 @@ from ray.serve import Application
 
 from serve_apps import engines
 from serve_apps.args import KnowledgeArgs
-from serve_apps.contracts_knowledge import PassageVector, SearchRequest, VectorStore
+from serve_apps.contracts_knowledge import PassageVector, SearchRequest
+from serve_apps.contracts_store import VectorStore
 from serve_apps.errors import InputError, StageFailed, StageUnavailable
 from serve_apps.metrics import StageMeter
 from serve_apps.stage_deployment import stage_deployment

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 LEAVES = {
     "wire", "wire_knowledge", "wire_conversations", "errors", "settings", "args", "contracts",
-    "contracts_knowledge", "contracts_conversations",
+    "contracts_knowledge", "contracts_conversations", "contracts_store",
     "speech_text", "read_aloud", "writing", "access", "citations", "memory",
 }  # fmt: skip
 """Nothing of ours but each other; no ray, gradio or torch."""

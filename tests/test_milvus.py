@@ -20,7 +20,7 @@ from milvus_lite.db import MilvusLite
 from pymilvus.grpc_gen import milvus_pb2_grpc
 
 from serve_apps.args import KnowledgeArgs
-from serve_apps.contracts_knowledge import SearchScope
+from serve_apps.contracts_store import SearchScope
 from serve_apps.engines.milvus import MAX_TEXT_BYTES, MilvusStore
 from serve_apps.engines.milvus_lite import EmbeddedMilvus
 from serve_apps.errors import ConfigError, StageUnavailable

@@ -11,7 +11,7 @@ from milvus_lite.engine import collection
 from milvus_lite.search.executor_indexed import execute_search_with_index
 
 from serve_apps.args import KnowledgeArgs
-from serve_apps.contracts_knowledge import SearchScope
+from serve_apps.contracts_store import SearchScope
 from serve_apps.engines import milvus_lite_search
 from serve_apps.engines.milvus import MilvusStore
 from serve_apps.wire import Vectors

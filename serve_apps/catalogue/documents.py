@@ -30,7 +30,8 @@ from serve_apps.catalogue.tables import (
     tags,
     vectors,
 )
-from serve_apps.contracts_knowledge import PassageVector, SearchScope
+from serve_apps.contracts_knowledge import PassageVector
+from serve_apps.contracts_store import SearchScope
 from serve_apps.database import reading, writing
 from serve_apps.errors import InputError, NotFound
 from serve_apps.wire_knowledge import Collection, Document, Page, Passage

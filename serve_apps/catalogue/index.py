@@ -15,7 +15,7 @@ from serve_apps.catalogue.leaving import LEASE_S, Leaving, Removing
 from serve_apps.catalogue.rows import passage_key
 from serve_apps.catalogue.tables import MAX_PASSAGES
 from serve_apps.catalogue.words import CatalogueWords
-from serve_apps.contracts_knowledge import SearchScope, VectorStore
+from serve_apps.contracts_store import SearchScope, VectorStore
 from serve_apps.errors import InputError, StageError, StageFailed
 from serve_apps.memory import give_back
 from serve_apps.wire import Vectors

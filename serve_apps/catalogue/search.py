@@ -17,7 +17,8 @@ from serve_apps.catalogue.fusion import Fused
 from serve_apps.catalogue.generations import mismatch
 from serve_apps.catalogue.rows import passage_of, storable, unpacked
 from serve_apps.catalogue.tables import collections, documents, generations, passages, tags, vectors
-from serve_apps.contracts_knowledge import SearchRequest, SearchScope
+from serve_apps.contracts_knowledge import SearchRequest
+from serve_apps.contracts_store import SearchScope
 from serve_apps.database import reading
 from serve_apps.errors import InputError, NotFound
 from serve_apps.wire import Vectors

@@ -14,7 +14,8 @@ from sqlalchemy import Engine
 from serve_apps.catalogue.fusion import Ranking, fuse, merged, ranked
 from serve_apps.catalogue.search import CatalogueSearch, Plan
 from serve_apps.catalogue.words import CatalogueWords
-from serve_apps.contracts_knowledge import SearchRequest, VectorStore
+from serve_apps.contracts_knowledge import SearchRequest
+from serve_apps.contracts_store import VectorStore
 from serve_apps.errors import InputError, StageFailed
 from serve_apps.wire_knowledge import SearchResult, SearchTimings
 

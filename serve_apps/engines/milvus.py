@@ -15,7 +15,7 @@ import grpc
 from pymilvus import DataType, Function, FunctionType, MilvusClient, MilvusException
 
 from serve_apps.args import KnowledgeArgs
-from serve_apps.contracts_knowledge import SearchScope
+from serve_apps.contracts_store import SearchScope
 from serve_apps.engines.milvus_lite import EmbeddedMilvus
 from serve_apps.errors import StageFailed, StageUnavailable
 from serve_apps.settings import settings
@@ -42,7 +42,7 @@ Result = TypeVar("Result")
 
 
 class MilvusStore:
-    """Implements `contracts_knowledge.VectorStore`.
+    """Implements `contracts_store.VectorStore`.
 
     Args:
         args: `engine_options` are arguments of `MilvusClient`.
