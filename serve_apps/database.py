@@ -71,7 +71,7 @@ def opened(url: URL) -> Engine:
     made = create_engine(url, **_options(url))
     if made.dialect.name == "sqlite":
         _make_file(url)
-        event.listen(made, "connect", _set_up_sqlite)
+        event.listen(made, "connect", lambda connection, _record: _set_up_sqlite(connection, url))
         event.listen(made, "begin", _begin_sqlite)
     _forget_in_children(made)
     try:
@@ -114,18 +114,20 @@ def _make_file(url: URL) -> None:
     path.touch(mode=0o600)
 
 
-def _set_up_sqlite(connection: Any, _record: object) -> None:
+def _set_up_sqlite(connection: Any, url: URL) -> None:
     # Python's driver would begin transactions by itself, late and always deferred: `_begin_sqlite` does.
     connection.isolation_level = None
     cursor = connection.cursor()
     for pragma in (
         f"busy_timeout={BUSY_TIMEOUT_S * 1000:.0f}",
-        "journal_mode=WAL",  # readers and a writer do not wait for each other
         "synchronous=FULL",  # a sent message survives a power cut, too
         "foreign_keys=ON",
         "secure_delete=ON",  # what is deleted is overwritten
     ):
         cursor.execute(f"PRAGMA {pragma}")
+    # Readers and a writer do not wait for each other. Where two make a file so at once, SQLite fails one.
+    with _next_in_line(url):
+        cursor.execute("PRAGMA journal_mode=WAL")
     cursor.close()
 
 
