@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -46,6 +47,8 @@ class SpeechFile:
         self.path = Path(tempfile.mkdtemp(prefix="speech-", dir=folder)) / f"speech.{format}"
         self._writer: soundfile.SoundFile | None = None
         self._resampler: soxr.ResampleStream | None = None
+        self._lock = threading.Lock()
+        """A thread still writes when its caller is cancelled: closing would free what it writes to."""
         self.duration_s = 0.0
 
     def __enter__(self) -> Self:
@@ -63,20 +66,22 @@ class SpeechFile:
 
     def discard(self) -> None:
         """Remove the file, whatever is in it."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-        shutil.rmtree(self.path.parent, ignore_errors=True)
+        with self._lock:
+            if self._writer is not None:
+                self._writer.close()
+                self._writer = None
+            shutil.rmtree(self.path.parent, ignore_errors=True)
 
     def write(self, chunks: list[Audio]) -> None:
         """Append chunks, all at the same rate."""
-        for chunk in chunks:
-            writer = self._writer or self._open(chunk.rate_hz)
-            samples: Samples = chunk.samples
-            if self._resampler is not None:
-                samples = self._resampler.resample_chunk(samples)
-            writer.write(to_int16(samples))
-            self.duration_s += chunk.duration_s
+        with self._lock:
+            for chunk in chunks:
+                writer = self._writer or self._open(chunk.rate_hz)
+                samples: Samples = chunk.samples
+                if self._resampler is not None:
+                    samples = self._resampler.resample_chunk(samples)
+                writer.write(to_int16(samples))
+                self.duration_s += chunk.duration_s
 
     def _open(self, rate_hz: int) -> soundfile.SoundFile:
         container, codec = FORMATS[self._format]
