@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -201,8 +203,24 @@ def explorer(**replaced: Any) -> Explorer:
     return Explorer(clients, LineVectors(clients.embeddings))
 
 
+TAB = gr.Request(session_hash="tab")
+
+
+class GatedEmbeddings(FakeEmbeddings):
+    """Answers while `gate` is open, which tests open from another thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        vectors = await super().embed(texts)
+        await asyncio.to_thread(self.gate.wait)
+        return vectors
+
+
 async def test_showing_ends_with_charts_and_stop_switched_off() -> None:
-    updates = [update async for update in explorer().show("a b\nc d\ne f")]
+    updates = [update async for update in explorer().show("a b\nc d\ne f", TAB)]
     assert "Embedding 3 lines" in updates[0][0]
     progress, stop, flat_map, heat, shown = updates[-1]
     assert "dimensions" in progress
@@ -214,9 +232,8 @@ async def test_searching_shown_lines_leaves_the_charts() -> None:
     page = explorer()
     lines = ["red apple", "steel hammer"]
     shown_lines = charts.fingerprint(lines)
-    updates = [
-        u async for u in page.find("\n".join(lines), "hammer", 5, rerank=False, shown_lines=shown_lines)
-    ]
+    asked = ("\n".join(lines), "hammer", 5, False, shown_lines, TAB)
+    updates = [update async for update in page.find(*asked)]
     assert "steel hammer" in updates[-1][0]
     assert not any(isinstance(update[3], dict) and "lines" in update[3] for update in updates)
 
@@ -224,7 +241,7 @@ async def test_searching_shown_lines_leaves_the_charts() -> None:
 async def test_an_error_puts_the_page_at_rest_first() -> None:
     fake = FakeEmbeddings()
     fake.down = StageBusy("embeddings", "Too many <b>callers</b>.", "Try again.", 1)
-    updates = explorer(embeddings=fake).show("a")
+    updates = explorer(embeddings=fake).show("a", TAB)
     await anext(updates)
     at_rest = await anext(updates)
     assert at_rest[1]["interactive"] is False
@@ -232,13 +249,21 @@ async def test_an_error_puts_the_page_at_rest_first() -> None:
         await anext(updates)
 
 
-async def test_closing_stops_after_the_piece_under_way() -> None:
-    fake = FakeEmbeddings()
-    updates = explorer(embeddings=fake).show("\n".join(f"line {i}" for i in range(5000)))
-    for _ in range(3):
+@pytest.mark.parametrize("leave", ["close", "stop"])
+async def test_leaving_stops_with_the_piece_under_way(leave: str) -> None:
+    fake = GatedEmbeddings()
+    page = explorer(embeddings=fake)
+    updates = page.show("\n".join(f"line {i}" for i in range(5000)), TAB)
+    while not fake.requests:
         await anext(updates)
+    if leave == "stop":
+        await page.stop(TAB)
+        last = [update async for update in updates][-1]
+        assert "Stopped" in last[0]
+        assert last[1]["interactive"] is False
     await updates.aclose()
-    assert len(fake.requests) == 2
+    fake.gate.set()
+    assert len(fake.requests) == 1
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -326,6 +351,27 @@ def test_pointing_tells_the_line_by_mouse_and_keyboard(page: Page) -> None:
         page.keyboard.press("ArrowRight")
         page.keyboard.press("ArrowRight")
         expect(page.locator(".ray-heat [aria-live]")).to_contain_text("1.00, red apple, red apple")
+
+
+def test_stop_ends_its_own_work_alone(page: Page) -> None:
+    """What else the tab asked for still arrives: here the file to download."""
+    fake = GatedEmbeddings()
+    with served(fake_clients(embeddings=fake), "embeddings") as address:
+        opened(page, address)
+        page.get_by_text("Download", exact=True).first.click()
+        put(page, "three\nfour")
+        page.get_by_role("button", name="Download", exact=True).last.click()
+        page.wait_for_function("true")
+        put(page, "five\nsix")
+        page.get_by_role("button", name="Show the map").click()
+        stop = page.get_by_role("button", name="Stop").first
+        expect(stop).to_be_enabled()
+        stop.click()
+        expect(page.get_by_text("Stopped. What was embedded so far is kept")).to_be_visible()
+        expect(stop).to_be_disabled()
+        with page.expect_download() as download:
+            fake.gate.set()
+        assert download.value.suggested_filename == "vectors.csv"
 
 
 def test_hostile_lines_stay_text(page: Page) -> None:

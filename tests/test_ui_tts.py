@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import gradio as gr
@@ -50,6 +51,19 @@ def test_a_file_that_failed_is_gone() -> None:
     assert file.path.exists()
     with pytest.raises(ValueError, match="broke"), file:
         raise ValueError("it broke")
+    assert not file.path.parent.exists()
+
+
+def test_a_file_is_discarded_after_the_write_under_way() -> None:
+    """A cancelled handler leaves its thread writing."""
+    file = SpeechFile("flac")
+    with ThreadPoolExecutor(1) as threads:
+        writing = threads.submit(file.write, [hum(120.0)] * 3)
+        while not file.duration_s:
+            assert not writing.done()
+        file.discard()
+    writing.result()
+    assert file.duration_s == pytest.approx(360.0)
     assert not file.path.parent.exists()
 
 

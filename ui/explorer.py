@@ -17,8 +17,9 @@ from serve_apps.wire import Vectors
 from ui import charts, exports, neighbours, shell
 from ui.lines import LineVectors, checked, split, taken
 from ui.stats import milliseconds, model_chip, progress_line, stat_line
+from ui.work import Work
 
-__all__ = ["EXAMPLES", "MOST_HITS", "N_AT_ONCE", "Explorer", "example", "search", "similarity", "stopped"]
+__all__ = ["EXAMPLES", "MOST_HITS", "N_AT_ONCE", "Explorer", "example", "search", "similarity"]
 
 N_AT_ONCE = 16
 """Handlers at work at the same time; the stage batches what they ask for."""
@@ -40,35 +41,44 @@ Found = tuple[Any, ...]
 
 
 class Explorer:
-    """What the page's buttons do. Generators: closing one stops the embedding after its chunk."""
+    """What the page's buttons do. Generators: closing one stops the embedding, and so does Stop."""
 
     def __init__(self, clients: Clients, vectors: LineVectors) -> None:
         self._clients = clients
         self._vectors = vectors
+        self._showing, self._finding = Work(), Work()
 
-    async def show(self, text: str) -> AsyncGenerator[Shown, None]:
+    async def show(self, text: str, request: gr.Request) -> AsyncGenerator[Shown, None]:
         """Embed the lines and draw both charts."""
-        async with aclosing(self._show(text)) as updates:
-            async for update in _guarded(updates, idle()):
+        steps = self._showing.of(request, self._show(text), at_stop=[STOPPED])
+        async with aclosing(_guarded(steps, idle())) as updates:
+            async for update in updates:
                 yield update
 
-    async def find(
-        self, text: str, query: str, k: float, rerank: bool, shown_lines: str
+    async def find(  # noqa: PLR0917 (Gradio passes values by position)
+        self, text: str, query: str, k: float, rerank: bool, shown_lines: str, request: gr.Request
     ) -> AsyncGenerator[Found, None]:
         """Show the nearest lines; then the charts, if they show other lines."""
-        async with aclosing(self._find(text, query, int(k), shown_lines, rerank=rerank)) as updates:
-            async for update in _guarded(updates, (gr.skip(), *idle())):
+        found = self._find(text, query, int(k), shown_lines, rerank=rerank)
+        steps = self._finding.of(request, found, at_stop=[(gr.skip(), *STOPPED)])
+        async with aclosing(_guarded(steps, (gr.skip(), *idle()))) as updates:
+            async for update in updates:
                 yield update
 
-    async def find_again(
-        self, text: str, query: str, k: float, rerank: bool, shown_lines: str
+    async def find_again(  # noqa: PLR0917 (Gradio passes values by position)
+        self, text: str, query: str, k: float, rerank: bool, shown_lines: str, request: gr.Request
     ) -> AsyncGenerator[Found, None]:
         """The same after a setting changed; nothing while there is nothing to search."""
         if not query.strip() or not text.strip():
             return
-        async with aclosing(self.find(text, query, k, rerank, shown_lines)) as updates:
+        async with aclosing(self.find(text, query, k, rerank, shown_lines, request)) as updates:
             async for update in updates:
                 yield update
+
+    async def stop(self, request: gr.Request) -> None:
+        """End what this tab has under way; what is there stays."""
+        self._showing.stop(request)
+        self._finding.stop(request)
 
     async def save(self, text: str, choice: str) -> tuple[Any, str]:
         """Write a file and offer it."""
@@ -148,16 +158,12 @@ def busy(label: str, done: float | None = None) -> Shown:
     return progress_line(label, done), gr.update(interactive=True), gr.skip(), gr.skip(), gr.skip()
 
 
-def stopped() -> tuple[str, Any]:
-    """After Stop: what is there stays."""
-    return note("Stopped. What was embedded so far is kept, so the next try starts there."), gr.update(
-        interactive=False
-    )
-
-
 def note(text: str) -> str:
     """A line where the progress was."""
     return f'<p class="ray-quiet" role="status">{text}</p>'
+
+
+STOPPED = idle(note("Stopped. What was embedded so far is kept, so the next try starts there."))
 
 
 def similarity(vectors: LineVectors) -> Callable[[list[str]], Awaitable[list[list[float]]]]:
@@ -208,12 +214,15 @@ def _plain(hit: neighbours.Hit, given: list[int]) -> dict[str, Any]:
     return fields if hit.score is None else {**fields, "score": round(hit.score, 4)}
 
 
-async def _guarded(updates: AsyncGenerator[Shown, None], reset: Shown) -> AsyncGenerator[Shown, None]:
-    """The updates; an error first puts the page at rest, then is shown."""
+async def _guarded(steps: AsyncGenerator[list[Shown], None], reset: Shown) -> AsyncGenerator[Shown, None]:
+    """The updates, nothing new in silence; an error first puts the page at rest, then is shown."""
+    unchanged = tuple(gr.skip() for _ in reset)
     with shell.shown():
         try:
-            async for update in updates:
-                yield update
+            async with aclosing(steps):
+                async for batch in steps:
+                    for update in batch or [unchanged]:
+                        yield update
         except RaydioError:
             yield reset
             raise

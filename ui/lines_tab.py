@@ -10,7 +10,7 @@ import gradio as gr
 from serve_apps.contracts import Clients
 from serve_apps.settings import ASSETS
 from ui import exports
-from ui.explorer import EXAMPLES, MOST_HITS, N_AT_ONCE, Explorer, example, stopped
+from ui.explorer import EXAMPLES, MOST_HITS, N_AT_ONCE, Explorer, example
 from ui.lines import MAX_CHARACTERS, LineVectors
 from ui.neighbours import CANDIDATES
 from ui.scripts import scripted
@@ -152,33 +152,15 @@ def _wire(examples: dict[str, gr.Button], w: Widgets, explorer: Explorer) -> Non
         "concurrency_id": "embeddings",
         "api_visibility": "undocumented",
     }
-    running: list[Any] = [
-        w.show.click(explorer.show, [w.text], charted, js=CUT, api_name="show", **options),
-        w.query.submit(explorer.find, asked, found, js=CUT, api_name="find", **options),
-        w.rerank.input(explorer.find_again, asked, found, js=CUT, api_name="rerank", **options),
-        w.k.input(explorer.find_again, asked, found, js=CUT, api_name="results", **options),
-    ]
+    w.show.click(explorer.show, [w.text], charted, js=CUT, api_name="show", **options)
+    w.query.submit(explorer.find, asked, found, js=CUT, api_name="find", **options)
+    w.rerank.input(explorer.find_again, asked, found, js=CUT, api_name="rerank", **options)
+    w.k.input(explorer.find_again, asked, found, js=CUT, api_name="results", **options)
+    aside: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     for name, button in examples.items():
-        filled = button.click(
-            example(name),
-            None,
-            [w.text, w.query],
-            queue=False,
-            show_progress="hidden",
-            api_visibility="private",
-        )
-        running.append(
-            filled.then(explorer.find, asked, found, api_name=f"example_{name.split()[0].lower()}", **options)
-        )
-    w.stop.click(
-        stopped,
-        None,
-        [w.progress, w.stop],
-        cancels=running,
-        queue=False,
-        show_progress="hidden",
-        api_visibility="private",
-    )
+        filled = button.click(example(name), None, [w.text, w.query], **aside)
+        filled.then(explorer.find, asked, found, api_name=f"example_{name.split()[0].lower()}", **options)
+    w.stop.click(explorer.stop, None, None, **aside)
     w.save.click(
         explorer.save, [w.text, w.choice], [w.file, w.progress], js=CUT, api_name="save", **options
     ).success(None, js="() => document.querySelector('#ray-file').click()")

@@ -59,8 +59,8 @@ def player(label: str = "Speech player") -> gr.HTML:
 
     Its element says `data-state` (idle, waiting, playing, paused, blocked, done, failed),
     `data-first-audio-ms`, `data-played-s` and `data-underruns`. Its `stop` event fires when the user
-    presses Stop: cancel the handler with `player.stop(None, cancels=[…])`. The page's script may stop
-    it with the document's event `raydio-stop`.
+    presses Stop: end the handler then, as `ui.work.Work` does. The page's script may stop it with the
+    document's event `raydio-stop`.
     """
     return gr.HTML(
         html_template=_TEMPLATE,

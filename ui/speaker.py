@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -15,10 +15,10 @@ from serve_apps.errors import RaydioError, TextTooLong
 from serve_apps.media import read
 from serve_apps.wire import SpeakRequest, Voice
 from ui import shell
-from ui.pacing import batches
 from ui.player import PlayerStream
 from ui.speech_file import SpeechFile
 from ui.stats import milliseconds, stat_line
+from ui.work import Work
 
 MAX_CHARACTERS = 1_000_000
 """More than any stage speaks: a larger paste is refused before it travels whole."""
@@ -47,8 +47,7 @@ class Speaker:
     def __init__(self, tts: Tts) -> None:
         self._tts = tts
         self._voices: list[Voice] = []
-        self._latest: dict[str | None, object] = {}
-        """What each tab asked for last."""
+        self._work = Work()
 
     async def settings(self) -> tuple[Any, Any, Any]:
         """Fill languages and voices when the page opens; show what this engine can do."""
@@ -93,27 +92,30 @@ class Speaker:
         tab: gr.Request,
     ) -> AsyncIterator[Shown]:
         """Speak: sound for the player as it comes, then the file. Speaking again in the same tab ends it."""
-        self._latest[tab.session_hash] = mine = object()
+        self._work.stop(tab)
         with shell.shown():
             request = await _request(text, voice, language, speed, pitch, reference)
-            yield None, "", _hidden(), _hidden()
-            with PlayerStream() as sound, SpeechFile(format) as file:
-                clock = Clock()
-                async with aclosing(batches(self._tts.stream_speak(request))) as news:
-                    async for chunks in news:
-                        if self._latest.get(tab.session_hash) is not mine:
-                            file.discard()
-                            return
-                        for chunk in chunks:
-                            clock.heard(chunk.duration_s)
-                            sound.add(chunk)
-                        await asyncio.to_thread(file.write, chunks)
-                        yield sound.value(), clock.line(), gr.skip(), gr.skip()
-            yield sound.value(), clock.line(), *_offered(file)
+            shown: Shown = (None, "", _hidden(), _hidden())
+            yield shown
+            async with aclosing(self._work.of(tab, self._spoken(request, format))) as steps:
+                async for batch in steps:
+                    shown = batch[-1] if batch else shown
+                    yield shown
 
-    def forget(self, tab: gr.Request) -> None:
-        """The tab was closed."""
-        self._latest.pop(tab.session_hash, None)
+    async def stop(self, tab: gr.Request) -> None:
+        """End what this tab speaks: what was made stays in the player, its file goes."""
+        self._work.stop(tab)
+
+    async def _spoken(self, request: SpeakRequest, format: str) -> AsyncGenerator[Shown, None]:  # noqa: A002
+        clock = Clock()
+        with PlayerStream() as sound, SpeechFile(format) as file:
+            async with aclosing(self._tts.stream_speak(request)) as chunks:
+                async for chunk in chunks:
+                    clock.heard(chunk.duration_s)
+                    sound.add(chunk)
+                    yield sound.value(), clock.line(), gr.skip(), gr.skip()
+                    await asyncio.to_thread(file.write, [chunk])
+        yield sound.value(), clock.line(), *_offered(file)
 
 
 class Clock:

@@ -57,7 +57,7 @@ def build(clients: Clients) -> gr.Blocks:
         _endpoint(clients.tts)  # first: Gradio gives the name to whichever handler claims it first
         _wire(widgets, speaker)
         settings = [widgets.language, widgets.voice, widgets.reference]
-        blocks.unload(speaker.forget)
+        blocks.unload(speaker.stop)
         blocks.load(speaker.settings, None, settings, queue=False, api_visibility="private")
     return blocks
 
@@ -123,7 +123,7 @@ def _wire(widgets: Widgets, speaker: Speaker) -> None:
         for name, button in widgets.examples.items()
     ]
     starts: list[Any] = [widgets.speak.click, widgets.text.submit, *(event.then for event in chosen)]
-    speaking: list[Any] = [
+    for listen in starts:
         listen(
             speaker.speak,
             widgets.request,
@@ -135,10 +135,8 @@ def _wire(widgets: Widgets, speaker: Speaker) -> None:
             concurrency_id="tts",
             api_visibility="private",
         )
-        for listen in starts
-    ]
     for leave in (widgets.stop.click, widgets.player.stop):
-        leave(None, None, None, js=STOP_JS, cancels=speaking, queue=False, api_visibility="private")
+        leave(speaker.stop, None, None, js=STOP_JS, **aside)
     widgets.language.input(speaker.voices_of, widgets.language, widgets.voice, **aside)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import TypeVar
 
@@ -22,10 +22,12 @@ class Work:
     def __init__(self) -> None:
         self._stops: dict[str, asyncio.Event] = {}
 
-    async def of(self, request: gr.Request, steps: AsyncIterator[Step]) -> AsyncGenerator[list[Step], None]:
-        """Yield what came, an empty list in silence; ends early when the tab stops it.
+    async def of(
+        self, request: gr.Request, steps: AsyncIterator[Step], at_stop: Sequence[Step] = ()
+    ) -> AsyncGenerator[list[Step], None]:
+        """Yield what came, an empty list in silence; ends early when the tab stops it, with `at_stop`.
 
-        Older work of the same tab is stopped first.
+        Older work of the same tab is stopped first and yields nothing more: it would undo what is shown.
         """
         tab = request.session_hash or ""
         self.stop(request)
@@ -33,7 +35,11 @@ class Work:
         try:
             async with aclosing(batches(steps, stop)) as batched:
                 async for batch in batched:
+                    if self._stops.get(tab) is not stop:
+                        return
                     yield batch
+            if at_stop and stop.is_set() and self._stops.get(tab) is stop:
+                yield list(at_stop)
         finally:
             if self._stops.get(tab) is stop:
                 del self._stops[tab]
