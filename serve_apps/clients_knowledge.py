@@ -126,9 +126,11 @@ class KnowledgeClient(StageClient):
         """See `Knowledge.page`."""
         return cast("Page", await self._call("page", user, document_id, number))
 
-    async def original(self, user: str, document_id: str) -> bytes:
+    async def original(
+        self, user: str, document_id: str, start: int = 0, n_bytes: int | None = None
+    ) -> bytes:
         """See `Knowledge.original`."""
-        return cast("bytes", await self._call("original", user, document_id))
+        return cast("bytes", await self._call("original", user, document_id, start, n_bytes))
 
     async def n_vectors(self, user: str, collection_id: str, document_id: str | None = None) -> int:
         """See `Knowledge.n_vectors`."""

@@ -188,8 +188,10 @@ class Knowledge(Protocol):
         """One page's text."""
         ...
 
-    async def original(self, user: str, document_id: str) -> bytes:
-        """The file as it was given."""
+    async def original(
+        self, user: str, document_id: str, start: int = 0, n_bytes: int | None = None
+    ) -> bytes:
+        """The file as it was given, or up to `n_bytes` of it from byte `start` on."""
         ...
 
     async def n_vectors(self, user: str, collection_id: str, document_id: str | None = None) -> int:

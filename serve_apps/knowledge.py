@@ -125,9 +125,11 @@ class KnowledgeStage:
         """See `Knowledge.page`."""
         return await self._threads.beside(self._catalogue.page, user, document_id, number)
 
-    async def original(self, user: str, document_id: str) -> bytes:
+    async def original(
+        self, user: str, document_id: str, start: int = 0, n_bytes: int | None = None
+    ) -> bytes:
         """See `Knowledge.original`."""
-        return await self._threads.beside(self._catalogue.original, user, document_id)
+        return await self._threads.beside(self._catalogue.original, user, document_id, start, n_bytes)
 
     async def neighbours(
         self, user: str, document_id: str, index: int, n_before: int = 1, n_after: int = 1

@@ -16,11 +16,12 @@ from starlette.routing import Route
 from serve_apps.access import user_of
 from serve_apps.args import RetrievalArgs
 from serve_apps.contracts import Clients
+from serve_apps.document_file import file_answer
 from serve_apps.ingest_stream import answered, wants_stream
 from serve_apps.ingest_uploads import received
 from serve_apps.ingestion.spool import Spool
 from serve_apps.knowledge_requests import CollectionChangeBody, NewCollectionBody, SearchBody, TagsBody
-from serve_apps.rest import NO_STORE, body, id_of, json_answer, told
+from serve_apps.rest import body, id_of, json_answer, told
 from serve_apps.retrieval import Ranking, Retriever
 from serve_apps.wire_knowledge import Collection, Deleted, Scored
 
@@ -139,10 +140,10 @@ class KnowledgeDoor:
 
     @told
     async def original(self, request: Request) -> Response:
-        """GET /v1/documents/{id}/original: the file as it was given, for saving only."""
-        data = await self._knowledge.original(user_of(request.scope), id_of(request))
-        headers = {**NO_STORE, "content-disposition": "attachment", "x-content-type-options": "nosniff"}
-        return Response(data, media_type="application/octet-stream", headers=headers)
+        """GET /v1/documents/{id}/original: the file as it was given, for saving and playing; knows ranges."""
+        user = user_of(request.scope)
+        document = await self._knowledge.document(user, id_of(request))
+        return await file_answer(self._knowledge, user, document, request.headers)
 
     @told
     async def n_vectors(self, request: Request) -> Response:

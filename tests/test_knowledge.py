@@ -169,6 +169,7 @@ async def test_pages_neighbours_and_the_file_are_there_to_read(knowledge: Knowle
     with pytest.raises(NotFound, match="no page 3"):
         await knowledge.page("anna", document.id, 3)
     assert await knowledge.original("anna", document.id) == "\f".join(HOUSE).encode()
+    assert await knowledge.original("anna", document.id, 3, 5) == "\f".join(HOUSE).encode()[3:8]
     around = await knowledge.neighbours("anna", document.id, 1)
     assert [passage.index for passage in around] == [0, 1, 2]
     assert [p.index for p in await knowledge.neighbours("anna", document.id, 2, 0, 5)] == [2]

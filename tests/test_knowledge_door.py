@@ -14,6 +14,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from serve_apps import document_file
 from serve_apps.access import USER
 from serve_apps.args import IngestArgs
 from serve_apps.contracts import Clients
@@ -141,6 +142,53 @@ async def test_the_original_comes_back_as_a_download_only(http: httpx.AsyncClien
     assert answer.headers["content-type"] == "application/octet-stream"
     assert answer.headers["content-disposition"].startswith("attachment")
     assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "bounds"),
+    [
+        ("bytes=0-", 206, (0, 10_000)),
+        ("bytes=9990-", 206, (9_990, 10_000)),
+        ("bytes=95-304", 206, (95, 305)),
+        ("bytes=300-99999999", 206, (300, 10_000)),
+        ("bytes=-7", 206, (9_993, 10_000)),
+        ("bytes=10000-", 416, (0, 0)),
+        ("bytes=5-4", 416, (0, 0)),
+        ("bytes=-0", 416, (0, 0)),
+        ("bytes=-", 200, (0, 10_000)),
+        ("bytes=0-1,5-6", 200, (0, 10_000)),
+        ("lines=1-2", 200, (0, 10_000)),
+        (f"bytes={'9' * 5000}-", 200, (0, 10_000)),
+    ],
+)
+async def test_a_part_of_the_original(
+    http: httpx.AsyncClient,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: str,
+    status: int,
+    expected: tuple[int, int],
+) -> None:
+    start, stop = bounds
+    monkeypatch.setattr(document_file, "PIECE_BYTES", 100)
+    text = "".join(f"{n:09d} " for n in range(1_000)).encode()
+    report = await added(http, {"numbers.txt": text})
+    place = f"documents/{report['added'][0]['document']['id']}/original"
+    answer = await http.get(place, headers={"range": asked})
+    assert (answer.status_code, answer.content) == (status, text[start:stop])
+    told = {206: f"bytes {start}-{stop - 1}/10000", 416: "bytes */10000", 200: None}
+    assert answer.headers.get("content-range") == told[status]
+    assert answer.headers["content-length"] == str(stop - start)
+
+
+async def test_a_part_of_another_file_than_before_is_the_whole(http: httpx.AsyncClient) -> None:
+    report = await added(http, {"fox.md": FOX})
+    place = f"documents/{report['added'][0]['document']['id']}/original"
+    tag = (await http.get(place)).headers["etag"]
+    statuses = {
+        given: (await http.get(place, headers={"range": "bytes=1-2", "if-range": given})).status_code
+        for given in (tag, '"another"')
+    }
+    assert statuses == {tag: 206, '"another"': 200}
 
 
 @pytest.mark.parametrize("accept", ["text/event-stream", "application/x-ndjson"])

@@ -188,6 +188,20 @@ def test_a_recording_can_be_played_where_it_is_cited(chat: Page) -> None:
     assert shown.locator("audio").evaluate("sound => sound.duration") == pytest.approx(20.0, abs=0.1)
 
 
+def test_a_long_recording_can_be_heard_from_anywhere(chat: Page) -> None:
+    """Browsers jump to what they have not loaded only where the server knows ranges; else to 0."""
+    give(chat, {"talk.wav": encode(hum(300.0), "wav")})
+    expect(listed(chat)).to_have_count(1)
+    listed(chat).locator("a").click()
+    sound = passage(chat).locator("audio")
+    expect(sound).not_to_have_js_property("readyState", 0)
+    at_s = sound.evaluate("""sound => new Promise((then) => {
+        sound.addEventListener("seeked", () => then(sound.currentTime), { once: true });
+        sound.currentTime = 290;
+    })""")
+    assert at_s == pytest.approx(290, abs=0.1)
+
+
 def test_an_address_that_may_not_be_fetched_is_told(chat: Page) -> None:
     chat.get_by_label("Web address of a document").fill("http://127.0.0.1:1/secret")
     chat.get_by_label("Web address of a document").press("Enter")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, LargeBinary, Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from serve_apps.catalogue.access import (
@@ -150,13 +150,15 @@ class Catalogue:
             raise NotFound(f"The document has no page {number}.", "See how many it has.")
         return Page(number=row.number, text=row.text, label=row.label)
 
-    def original(self, user: str, document_id: str) -> bytes:
-        """The file as it was given."""
+    def original(self, user: str, document_id: str, start: int = 0, n_bytes: int | None = None) -> bytes:
+        """The file as it was given, or up to `n_bytes` of it from byte `start` on."""
         with reading(self._database) as connection:
             row = document_row(connection, user, document_id)
             data: bytes | None = None
             if row.has_original:
-                data = connection.scalar(select(originals.c.data).where(originals.c.sha256 == row.sha256))
+                window = (start + 1,) if n_bytes is None else (start + 1, n_bytes)
+                part = func.substr(originals.c.data, *window, type_=LargeBinary)
+                data = connection.scalar(select(part).where(originals.c.sha256 == row.sha256))
         if data is None:
             raise NotFound(f"The file of {row.name!r} was not kept.", "Its text is there, page by page.")
         return data
