@@ -166,7 +166,7 @@ async def test_a_part_of_the_original(
     monkeypatch: pytest.MonkeyPatch,
     asked: str,
     status: int,
-    expected: tuple[int, int],
+    bounds: tuple[int, int],
 ) -> None:
     start, stop = bounds
     monkeypatch.setattr(document_file, "PIECE_BYTES", 100)
