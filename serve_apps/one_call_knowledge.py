@@ -8,6 +8,7 @@ not these.
 # No `from __future__ import annotations`: Serve checks `args:` only against an annotation that is a class.
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ray.serve import Application
@@ -20,6 +21,7 @@ from serve_apps.finding import Found, StageFinder, clock, search_request, within
 from serve_apps.knowledge import KnowledgeStage
 from serve_apps.reranker import RerankerStage
 from serve_apps.stage_deployment import stage_deployment
+from serve_apps.wire import ModelCard, StageReport
 from serve_apps.wire_knowledge import SearchResult
 
 if TYPE_CHECKING:
@@ -75,6 +77,12 @@ class OneCallKnowledge(KnowledgeStage):
             ahead.cancel()
             await asyncio.gather(ahead, return_exceptions=True)
 
+    async def describe(self) -> StageReport:
+        """The vector store with both models, and this replica's counters."""
+        report = await super().describe()
+        models = [(await stage.describe()).card for stage in (self._embeddings, self._reranker)]
+        return replace(report, card=_together(report.card, *models))
+
     async def check_health(self) -> None:
         """See `KnowledgeStage.check_health`; an encoder that hangs is found, too.
 
@@ -84,6 +92,17 @@ class OneCallKnowledge(KnowledgeStage):
         await self._embeddings.check_health()
         await self._reranker.check_health()
         await super().check_health()
+
+
+def _together(store: ModelCard, *models: ModelCard) -> ModelCard:
+    cards = (store, *models)
+    return replace(
+        store,
+        model=", ".join(card.model for card in cards),
+        size_bytes=sum(card.size_bytes for card in cards),
+        licence=", ".join(dict.fromkeys(card.licence for card in cards)),
+        details={**store.details, **{card.stage: f"{card.engine}, {card.source}" for card in models}},
+    )
 
 
 def app(args: OneCallKnowledgeArgs) -> Application:

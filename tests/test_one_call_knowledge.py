@@ -178,3 +178,11 @@ async def test_its_health_is_the_encoders_too(made: Made, monkeypatch: pytest.Mo
     monkeypatch.setattr(knowledge._embeddings, "_batch_started_s", 0.0)
     with pytest.raises(StageFailed, match="encoder hangs"):
         await knowledge.check_health()
+
+
+async def test_it_says_which_models_it_holds(made: Made) -> None:
+    card = (await made().describe()).card
+    assert card.stage == "knowledge"
+    assert card.model == "Milvus Lite, hashed words, shared words"
+    assert set(card.details) == {"vectors", "embeddings", "reranker"}
+    assert card.licence.startswith("Apache-2.0")
