@@ -24,7 +24,7 @@ KEPT_S = 1.0
 """One look at the cluster answers all tabs that ask within this time."""
 PURPOSES = {
     "chat": "Ask, over your own documents if you like: each statement shows where it comes from.",
-    "voice": "Hold to talk; the answer is spoken while it is still being written.",
+    "voice": "Talk, hands free, and interrupt it; the answer is spoken while it is still being written.",
     "stt": "Turn a recording or your microphone into text, with word times and subtitles.",
     "tts": "Turn text into speech that starts playing at once. Choose voice, language and speed.",
     "embeddings": "Search your documents in several ways side by side; see why, and see them on a map.",
