@@ -49,9 +49,14 @@ if (sheet) {
 // ---- the recording ---------------------------------------------------------------------------------
 const sound = document.querySelector("audio");
 const seek = (time_s) => { sound.currentTime = time_s; };
+const rows = [...document.querySelectorAll("ol.times li")];
 if (sound) {
   sound.addEventListener("loadedmetadata", () => seek(Number(sound.dataset.startS)), { once: true });
   sound.addEventListener("error", () => { sound.hidden = true; });
+  sound.addEventListener("timeupdate", () => {
+    const begun = rows.filter((row) => Number(row.firstElementChild.dataset.startS) <= sound.currentTime);
+    for (const row of rows) row.ariaCurrent = String(row === begun.at(-1) && !sound.paused);
+  });
   document.querySelector("ol.times")?.addEventListener("click", ({ target }) => {
     const button = target.closest("button");
     if (button) { seek(Number(button.dataset.startS)); sound.play().catch(() => {}); }

@@ -50,7 +50,7 @@ def page_html(view: PageView) -> str:
     drawn = document.kind == "pdf"
     words = f'<section class="words"{" hidden" if drawn else ""}>{_words(view)}</section>'
     body = _header(view, drawn=drawn) + f'<main class="{"wide" if drawn else ""}">'
-    body += (_picture(view) if drawn else "") + (_sound(view) if document.kind == "audio" else "") + words
+    body += (_picture(view) if drawn else "") + words
     return _whole(f"{document.name}, page {view.page.number}", body + "</main>")
 
 
@@ -94,7 +94,8 @@ def _header(view: PageView, *, drawn: bool) -> str:
         f"<small>Page {number} of {n_pages}{label}</small></h1>"
         f'<nav aria-label="Pages">{_turn(number - 1, "← Previous", n_pages)}'
         f"{_turn(number + 1, 'Next →', n_pages)}</nav>{switch if drawn else ''}"
-        f'<a href="../original" download="{escape(view.document.name)}">Download the original</a></header>'
+        f'<a href="../original" download="{escape(view.document.name)}">Download the original</a>'
+        f"{_sound(view) if view.document.kind == 'audio' else ''}</header>"
     )
 
 
@@ -116,7 +117,7 @@ def _picture(view: PageView) -> str:
 
 
 def _sound(view: PageView) -> str:
-    """A player, which the page hides where the browser cannot play the recording."""
+    """A player, always in sight, which the page hides where the browser cannot play the recording."""
     return f'<audio controls preload="metadata" src="../original" data-start-s="{view.start_s:.2f}"></audio>'
 
 

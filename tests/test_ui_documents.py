@@ -200,6 +200,10 @@ def test_a_long_recording_can_be_heard_from_anywhere(chat: Page) -> None:
         sound.currentTime = 290;
     })""")
     assert at_s == pytest.approx(290, abs=0.1)
+    played = passage(chat).locator("ol.times li").last
+    played.get_by_role("button").click()
+    expect(played).to_have_attribute("aria-current", "true")
+    expect(sound).to_be_in_viewport()
 
 
 def test_an_address_that_may_not_be_fetched_is_told(chat: Page) -> None:
