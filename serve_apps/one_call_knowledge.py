@@ -96,10 +96,11 @@ class OneCallKnowledge(KnowledgeStage):
 
 def _together(store: ModelCard, *models: ModelCard) -> ModelCard:
     cards = (store, *models)
+    sizes = {card.model: card.size_bytes for card in cards}  # one model may do both: the same file
     return replace(
         store,
-        model=", ".join(card.model for card in cards),
-        size_bytes=sum(card.size_bytes for card in cards),
+        model=", ".join(sizes),
+        size_bytes=sum(sizes.values()),
         licence=", ".join(dict.fromkeys(card.licence for card in cards)),
         details={**store.details, **{card.stage: f"{card.engine}, {card.source}" for card in models}},
     )
