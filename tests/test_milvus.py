@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,10 @@ from pymilvus.grpc_gen import milvus_pb2_grpc
 
 from serve_apps.args import KnowledgeArgs
 from serve_apps.contracts_store import SearchScope
+from serve_apps.engines import milvus_lite_indexes
 from serve_apps.engines.milvus import MAX_TEXT_BYTES, MilvusStore
 from serve_apps.engines.milvus_lite import EmbeddedMilvus
-from serve_apps.errors import ConfigError, StageUnavailable
+from serve_apps.errors import ConfigError, StageFailed, StageUnavailable
 from serve_apps.settings import settings
 from serve_apps.wire import Vectors
 from tests.milvus_server import MilvusServer, server
@@ -137,6 +139,44 @@ def test_everything_is_there_after_reopening() -> None:
     again = MilvusStore(KnowledgeArgs())
     assert again.count(NAME, EVERYTHING) == 4
     assert again.dense(NAME, vectors(4)[1], 1, EVERYTHING)[0][0] == 1
+    again.close()
+
+
+@pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.99])
+def test_half_an_index_is_made_again(share: float) -> None:
+    """What a kill left before index files were written whole; the collection could not be opened any more."""
+    first = MilvusStore(KnowledgeArgs())
+    first.create(NAME, 8)
+    first.insert(NAME, range(400), [1] * 400, ["text"] * 400, vectors(400))
+    first.flush(NAME)
+    first.close()
+    [index] = settings().home.glob("**/*.hnsw.idx")
+    whole = index.read_bytes()
+    index.write_bytes(whole[: int(len(whole) * share)])
+    again = MilvusStore(KnowledgeArgs())
+    assert [key for key, _ in again.dense(NAME, vectors(400)[123], 1, EVERYTHING)] == [123]
+    again.close()
+    assert len(index.read_bytes()) == len(whole)
+
+
+def test_an_index_is_there_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_index: object, path: str) -> None:
+        Path(path).write_bytes(b"half")
+        raise RuntimeError("No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(milvus_lite_indexes, "_library_save", full)
+        store = MilvusStore(KnowledgeArgs())
+        store.create(NAME, 8)
+        store.insert(NAME, range(4), [1, 1, 2, 3], TEXTS, vectors(4))
+        with suppress(StageFailed):
+            store.flush(NAME)
+        store.close()
+    assert not [*settings().home.glob("**/*.idx")]
+    [part] = settings().home.glob("**/*.part")
+    again = MilvusStore(KnowledgeArgs())
+    assert not part.exists()
+    assert again.count(NAME, EVERYTHING) == 4
     again.close()
 
 
