@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from serve_apps.args import KnowledgeArgs
+from serve_apps.catalogue import originals
 from serve_apps.contracts_knowledge import SearchRequest
 from serve_apps.database import opened
 from serve_apps.errors import EmbeddingMismatch, InputError, NotFound, StageBusy, StageUnavailable
@@ -163,13 +164,28 @@ async def test_every_call_of_adding_can_be_repeated(knowledge: KnowledgeStage) -
     assert len(await texts_found(knowledge, "number")) == 3
 
 
+async def test_a_file_is_kept_in_pieces_and_read_from_anywhere(
+    knowledge: KnowledgeStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(originals, "PIECE_BYTES", 10)
+    document = await added(knowledge, EMBEDDINGS, "anna", "Documents", "house.txt", HOUSE)
+    file = "\f".join(HOUSE).encode()
+    assert await knowledge.original("anna", document.id) == file
+    for start, n_bytes in ((0, 1), (3, 5), (9, 2), (10, 10), (15, 999), (len(file) - 1, 1), (999, 5)):
+        part = await knowledge.original("anna", document.id, start, n_bytes)
+        assert part == file[start : start + n_bytes]
+    assert await knowledge.original("anna", document.id, 12) == file[12:]
+    again = await added(knowledge, EMBEDDINGS, "anna", "Documents", "again.txt", HOUSE)
+    await knowledge.delete("anna", document.id)
+    assert await knowledge.original("anna", again.id) == file
+
+
 async def test_pages_neighbours_and_the_file_are_there_to_read(knowledge: KnowledgeStage) -> None:
     document = await added(knowledge, EMBEDDINGS, "anna", "Documents", "house.txt", HOUSE)
     assert await knowledge.page("anna", document.id, 2) == Page(number=2, text=HOUSE[1])
     with pytest.raises(NotFound, match="no page 3"):
         await knowledge.page("anna", document.id, 3)
     assert await knowledge.original("anna", document.id) == "\f".join(HOUSE).encode()
-    assert await knowledge.original("anna", document.id, 3, 5) == "\f".join(HOUSE).encode()[3:8]
     around = await knowledge.neighbours("anna", document.id, 1)
     assert [passage.index for passage in around] == [0, 1, 2]
     assert [p.index for p in await knowledge.neighbours("anna", document.id, 2, 0, 5)] == [2]

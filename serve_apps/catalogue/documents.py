@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, Engine, LargeBinary, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from serve_apps.catalogue.access import (
@@ -20,11 +20,11 @@ from serve_apps.catalogue.access import (
     own_document_row,
     readable,
 )
+from serve_apps.catalogue.originals import read_original
 from serve_apps.catalogue.rows import collection_of, document_of, passage_key, passage_of, storable, unpacked
 from serve_apps.catalogue.tables import (
     collections,
     documents,
-    originals,
     pages,
     passages,
     tags,
@@ -154,14 +154,9 @@ class Catalogue:
         """The file as it was given, or up to `n_bytes` of it from byte `start` on."""
         with reading(self._database) as connection:
             row = document_row(connection, user, document_id)
-            data: bytes | None = None
             if row.has_original:
-                window = (start + 1,) if n_bytes is None else (start + 1, n_bytes)
-                part = func.substr(originals.c.data, *window, type_=LargeBinary)
-                data = connection.scalar(select(part).where(originals.c.sha256 == row.sha256))
-        if data is None:
-            raise NotFound(f"The file of {row.name!r} was not kept.", "Its text is there, page by page.")
-        return data
+                return read_original(connection, row.sha256, start, n_bytes)
+        raise NotFound(f"The file of {row.name!r} was not kept.", "Its text is there, page by page.")
 
     def neighbours(self, user: str, document_id: str, first: int, last: int) -> list[Passage]:
         """Passages `first` to `last` of a document, as far as there are any."""

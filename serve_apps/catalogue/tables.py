@@ -145,5 +145,8 @@ originals = Table(
     "originals",
     metadata,
     Column("sha256", String(64), primary_key=True),
+    Column("piece", Integer, primary_key=True, autoincrement=False),
     Column("data", LargeBinary, nullable=False),
 )
+"""Files in pieces of `PIECE_BYTES`: databases read a value as a whole, also for a part of it."""
+PIECE_BYTES = 2**20

@@ -117,6 +117,7 @@ def _parts() -> None:
     op.create_table(
         "originals",
         sa.Column("sha256", sa.String(64), primary_key=True),
+        sa.Column("piece", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("data", sa.LargeBinary, nullable=False),
     )
 
