@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from serve_apps.knowledge import KnowledgeStage
+from serve_apps.settings import settings
 from tests.fake_clients import FakeEmbeddings
-from tests.knowledge import made_knowledge, searched
+from tests.knowledge import added, made_knowledge, searched
 from tests.knowledge_worker import N_NAMES, paragraphs, word
 
 N_KILLS = 16
@@ -72,3 +73,31 @@ async def test_nothing_acknowledged_is_lost_and_nothing_deleted_comes_back(tmp_p
     assert log.count('"ready"') == N_KILLS
     assert log.count('"done"') > N_KILLS
     assert collection.n_passages == n_passages
+
+
+@pytest.mark.parametrize(
+    ("files", "share"),
+    [("*.parquet", 0.5), ("manifest*", 0.5), ("schema.json", 0.5), ("schema.json", None), ("*", 0.0)],
+    ids=str,
+)
+async def test_damaged_files_of_vectors_are_made_again(
+    tmp_path: Path, files: str, share: float | None
+) -> None:
+    """What a loss of power leaves: files cut short, or missing."""
+    knowledge = made_knowledge(tmp_path)
+    for name in ("a", "b"):
+        await added(knowledge, FakeEmbeddings(), "anna", "Documents", name, [f"word{name} here", "there"])
+    knowledge.close()
+    damaged = [path for path in settings().home.glob(f"**/milvus/collections/**/{files}") if path.is_file()]
+    assert damaged
+    for path in damaged:
+        if share is None:
+            path.unlink()
+        else:
+            path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    knowledge = made_knowledge(tmp_path)
+    collection = (await knowledge.collections("anna"))[0]
+    assert await knowledge.n_vectors("anna", collection.id) == 4
+    found = await searched(knowledge, FakeEmbeddings(), "anna", "wordb here", method="dense")
+    assert found.hits[0].passage.text == "wordb here"
+    knowledge.close()

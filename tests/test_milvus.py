@@ -22,7 +22,7 @@ from pymilvus.grpc_gen import milvus_pb2_grpc
 
 from serve_apps.args import KnowledgeArgs
 from serve_apps.contracts_store import SearchScope
-from serve_apps.engines import milvus_lite_indexes
+from serve_apps.engines import milvus_lite_files
 from serve_apps.engines.milvus import MAX_TEXT_BYTES, MilvusStore
 from serve_apps.engines.milvus_lite import EmbeddedMilvus
 from serve_apps.errors import ConfigError, StageFailed, StageUnavailable
@@ -165,7 +165,7 @@ def test_an_index_is_there_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) 
         raise RuntimeError("No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(milvus_lite_indexes, "_library_save", full)
+        patched.setattr(milvus_lite_files, "_library_save", full)
         store = MilvusStore(KnowledgeArgs())
         store.create(NAME, 8)
         store.insert(NAME, range(4), [1, 1, 2, 3], TEXTS, vectors(4))

@@ -15,7 +15,7 @@ from milvus_lite.db import MilvusLite
 from milvus_lite.exceptions import DataDirLockedError
 from pymilvus.grpc_gen import milvus_pb2_grpc
 
-from serve_apps.engines import milvus_lite_indexes, milvus_lite_search
+from serve_apps.engines import milvus_lite_files, milvus_lite_search
 from serve_apps.errors import ConfigError
 
 N_WORKERS = 4
@@ -37,11 +37,11 @@ class EmbeddedMilvus:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.chmod(0o700)
-        milvus_lite_indexes.install()
+        milvus_lite_files.install()
         milvus_lite_search.install()
         begun_s = time.time()
         self._database = _opened(folder)
-        milvus_lite_indexes.tidy(folder, begun_s)
+        milvus_lite_files.tidy(folder, begun_s)
         # Not in `folder`: addresses of sockets are short, homes need not be.
         self._sockets = Path(tempfile.mkdtemp(prefix="raydio-milvus-"))
         self.uri = f"unix:{self._sockets / 's'}"

@@ -1,16 +1,19 @@
-"""Milvus Lite's index files and kills: written whole or not at all, and made again where they cannot be read.
+"""Milvus Lite's files and kills: indexes are written whole or not at all, what was begun and left is removed.
 
-The library (3.2) lets faiss write where the file will be read, and never opens a collection again that has
-half of one. An index says nothing that its vectors do not: nothing is lost with it.
+The library (3.2) lets faiss write an index where it will be read, and never opens a collection again that has
+half of one; nor does it make a collection whose folder is there without a schema. An index says nothing that
+its vectors do not: nothing is lost with it.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
+from milvus_lite.db import SCHEMA_FILENAME
 from milvus_lite.index.faiss_hnsw import FaissHnswIndex
 from milvus_lite.storage.segment import Segment
 
@@ -27,10 +30,13 @@ def install() -> None:
 
 
 def tidy(folder: Path, before_s: float) -> None:
-    """Delete what a killed process was writing in `folder`; `before_s` is Unix time."""
+    """Delete what a killed process had begun in `folder`; `before_s` is Unix time."""
     for part in folder.glob("**/indexes/*.part"):
         if part.stat().st_mtime < before_s:
             part.unlink(missing_ok=True)
+    for collection in folder.glob("milvus/collections/*"):
+        if collection.is_dir() and not (collection / SCHEMA_FILENAME).exists():
+            shutil.rmtree(collection)
 
 
 def _save(index: FaissHnswIndex, path: str) -> None:
