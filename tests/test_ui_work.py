@@ -41,6 +41,25 @@ async def test_stop_ends_the_steps_and_says_so_last() -> None:
     assert endless.ended
 
 
+async def test_it_can_be_stopped_before_its_first_step() -> None:
+    """A page shows Stop first: what is pressed then counts."""
+    work, endless = Work(), Endless()
+    batches = work.of(TAB, endless.steps(), at_stop=[-1])
+    work.stop(TAB)
+    assert [step async for batch in batches for step in batch][-1] == -1
+    assert endless.ended
+
+
+async def test_of_two_that_have_not_begun_the_newer_counts() -> None:
+    work, newer = Work(), Endless()
+    first, second = work.of(TAB, Endless().steps()), work.of(TAB, newer.steps())
+    assert await anext(second)
+    assert [batch async for batch in first] == []
+    assert not newer.ended
+    await second.aclose()
+    assert newer.ended
+
+
 async def test_what_ended_by_itself_was_not_stopped() -> None:
     async def two() -> AsyncGenerator[int, None]:
         yield 1

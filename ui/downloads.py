@@ -40,12 +40,12 @@ class Downloads:
         """The handler of the button: what is written is `choice`'s value."""
 
         async def saved(values: Values, request: gr.Request) -> AsyncGenerator[Shown, None]:
-            steps = self._steps(values, str(values[choice]), user_of(request))
+            steps = self._work.of(request, self._steps(values, str(values[choice]), user_of(request)))
             path: Path | None = None
             yield progress_line("Writing", 0), gr.update(interactive=True), gr.skip()
             with shell.shown():
                 try:
-                    async with aclosing(self._work.of(request, steps)) as batches:
+                    async with aclosing(steps) as batches:
                         async for batch in batches:
                             path = next((step for step in batch if isinstance(step, Path)), path)
                             shares = [step for step in batch if isinstance(step, float)]

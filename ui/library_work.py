@@ -69,11 +69,11 @@ class LibraryWork:
     async def _told(
         self, request: gr.Request, events: AsyncIterator[IngestEvent]
     ) -> AsyncGenerator[Shown, None]:
+        work, done = self._work.of(request, events), ""
         yield progress_line("Starting"), gr.update(visible=True)
-        done = ""
         with shell.shown():
             try:
-                async with aclosing(self._work.of(request, events)) as steps:
+                async with aclosing(work) as steps:
                     async for batch in steps:
                         done = next((report(e) for e in batch if isinstance(e, IngestDone)), done)
                         yield progress(batch[-1]) if batch else gr.skip(), gr.skip()

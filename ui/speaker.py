@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -92,12 +93,11 @@ class Speaker:
         tab: gr.Request,
     ) -> AsyncIterator[Shown]:
         """Speak: sound for the player as it comes, then the file. Speaking again in the same tab ends it."""
-        self._work.stop(tab)
-        with shell.shown():
-            request = await _request(text, voice, language, speed, pitch, reference)
-            shown: Shown = (None, "", _hidden(), _hidden())
+        asked = partial(_request, text, voice, language, speed, pitch, reference)
+        shown: Shown = (None, "", _hidden(), _hidden())
+        async with aclosing(self._work.of(tab, self._spoken(asked, format))) as steps:
             yield shown
-            async with aclosing(self._work.of(tab, self._spoken(request, format))) as steps:
+            with shell.shown():
                 async for batch in steps:
                     shown = batch[-1] if batch else shown
                     yield shown
@@ -106,8 +106,12 @@ class Speaker:
         """End what this tab speaks: what was made stays in the player, its file goes."""
         self._work.stop(tab)
 
-    async def _spoken(self, request: SpeakRequest, format: str) -> AsyncGenerator[Shown, None]:  # noqa: A002
-        clock = Clock()
+    async def _spoken(
+        self,
+        asked: Callable[[], Awaitable[SpeakRequest]],
+        format: str,  # noqa: A002
+    ) -> AsyncGenerator[Shown, None]:
+        request, clock = await asked(), Clock()
         with PlayerStream() as sound, SpeechFile(format) as file:
             async with aclosing(self._tts.stream_speak(request)) as chunks:
                 async for chunk in chunks:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 import gradio as gr
 
@@ -20,29 +21,32 @@ class Work:
     """What one kind of button has under way, by tab."""
 
     def __init__(self) -> None:
-        self._stops: dict[str, asyncio.Event] = {}
+        self._stops: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()
+        """Of what is under way: gone with it, however it ends."""
 
-    async def of(
+    def of(
         self, request: gr.Request, steps: AsyncIterator[Step], at_stop: Sequence[Step] = ()
     ) -> AsyncGenerator[list[Step], None]:
         """Yield what came, an empty list in silence; ends early when the tab stops it, with `at_stop`.
 
-        Older work of the same tab is stopped first and yields nothing more: it would undo what is shown.
+        From the call on it can be stopped, and older work of the same tab is: that yields nothing more, which
+        would undo what is shown.
         """
-        tab = request.session_hash or ""
         self.stop(request)
+        tab = request.session_hash or ""
         stop = self._stops[tab] = asyncio.Event()
-        try:
-            async with aclosing(batches(steps, stop)) as batched:
-                async for batch in batched:
-                    if self._stops.get(tab) is not stop:
-                        return
-                    yield batch
-            if at_stop and stop.is_set() and self._stops.get(tab) is stop:
-                yield list(at_stop)
-        finally:
-            if self._stops.get(tab) is stop:
-                del self._stops[tab]
+        return self._run(tab, stop, steps, at_stop)
+
+    async def _run(
+        self, tab: str, stop: asyncio.Event, steps: AsyncIterator[Step], at_stop: Sequence[Step]
+    ) -> AsyncGenerator[list[Step], None]:
+        async with aclosing(batches(steps, stop)) as batched:
+            async for batch in batched:
+                if self._stops.get(tab) is not stop:
+                    return
+                yield batch
+        if at_stop and stop.is_set() and self._stops.get(tab) is stop:
+            yield list(at_stop)
 
     def stop(self, request: gr.Request) -> None:
         """End what this tab has under way. In the loop: Gradio runs plain functions in threads."""
