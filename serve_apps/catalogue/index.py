@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from sqlalchemy import Engine
 
 from serve_apps.catalogue.adding import Adding
+from serve_apps.catalogue.damage import opened_or_replaced
 from serve_apps.catalogue.generations import Generation, Generations
 from serve_apps.catalogue.leaving import LEASE_S, Leaving, Removing
 from serve_apps.catalogue.rows import passage_key
@@ -241,12 +242,15 @@ class KnowledgeIndex:
 
     def _check(self, generation: Generation) -> None:
         """See that the store has every vector of a generation that can be found."""
-        n_wanted, n_found = self._generations.n_ready(generation), self._n_found(generation)
+        opened_or_replaced(self._store, generation.store_name, generation.dimensions)
+        scope = SearchScope(without=tuple(self._generations.unready(generation.collection_id)))
+        n_wanted = self._generations.n_ready(generation)
+        n_found = self._store.count(generation.store_name, scope)
         if n_found == n_wanted:
             return
         logger.warning(
-            "the vector store has %s of the %d passages of collection %s; copying them from the catalogue",
-            "none that can be read" if n_found is None else n_found,
+            "the vector store has %d of the %d passages of collection %s; copying them from the catalogue",
+            n_found,
             n_wanted,
             generation.collection_id,
         )
@@ -254,18 +258,6 @@ class KnowledgeIndex:
             self._store.drop(generation.store_name)
             self._store.create(generation.store_name, generation.dimensions)
         self._copy(generation, None)
-
-    def _n_found(self, generation: Generation) -> int | None:
-        """How many passages the store has that can be found; None: its files are damaged."""
-        scope = SearchScope(without=tuple(self._generations.unready(generation.collection_id)))
-        try:
-            self._store.create(generation.store_name, generation.dimensions)
-            return self._store.count(generation.store_name, scope)
-        except StageFailed as error:
-            if self._store.is_shared:
-                raise
-            logger.warning("the vectors of collection %s: %s", generation.collection_id, error)
-            return None
 
     def _copy(self, generation: Generation, document_key: int | None) -> None:
         n_done = 0
