@@ -79,14 +79,19 @@ def test_random_texts_are_cut_the_same_every_time() -> None:
         assert all(one[1] <= two[0] for one, two in pairwise(ends))
 
 
+def seconds(text: str) -> float:
+    """What cutting costs this thread: other tests may have left some that work in this process, too."""
+    start = time.thread_time()
+    cut([page_of(text)], 700)
+    return time.thread_time() - start
+
+
 def test_twenty_megabytes_take_seconds() -> None:
     """And twice as much takes about twice as long."""
-    timings = []
-    for n_bytes in (5_000_000, 20_000_000):
-        text = ("The keeper climbs the stairs. " * 20 + "\n\n") * (n_bytes // 602)
-        start = time.process_time()
-        cut([page_of(text)], 700)
-        timings.append(time.process_time() - start)
+    paragraph = "The keeper climbs the stairs. " * 20 + "\n\n"
+    texts = [paragraph * (n_bytes // 602) for n_bytes in (5_000_000, 20_000_000)]
+    rounds = [[seconds(text) for text in texts] for _ in range(3)]
+    timings = [min(times) for times in zip(*rounds, strict=True)]
     assert timings[1] < 8 * timings[0] + 0.5
     assert timings[1] < 30
 
@@ -94,9 +99,7 @@ def test_twenty_megabytes_take_seconds() -> None:
 @pytest.mark.parametrize("pattern", ["x", "x ", ".", "中", "\n ", "'", "¶́"])
 def test_a_megabyte_of_anything_is_cut_in_linear_time(pattern: str) -> None:
     text = pattern * (2**20 // len(pattern))
-    start = time.process_time()
-    cut([page_of(text)], 700)
-    assert time.process_time() - start < 5
+    assert seconds(text) < 5
 
 
 def headed(*sections: tuple[int, str, str]) -> StructuredPage:
